@@ -1,0 +1,177 @@
+"""The errors of the engine: facts, each with its HTTP status, a cause and a next step.
+
+    EngineError
+    ├── BadRequest 400            what was sent can't be taken
+    ├── NotAuthenticated 401
+    ├── Forbidden 403
+    ├── NotFound 404              unknown, or not the caller's to see
+    ├── Conflict 409
+    │   ├── ConversationBusy      a run is under way
+    │   ├── AlreadyDecided        somebody decided the call
+    │   ├── DigestMismatch        what was approved is not what was shown
+    │   └── NotDecidable          expired, superseded, stale, stopped
+    ├── TooLarge 413
+    ├── UnsupportedMedia 415
+    ├── Unprocessable 422
+    │   └── KeyReused             an idempotency key with another body
+    ├── TooManyRequests 429
+    ├── Unavailable 503
+    │   ├── StoreUnavailable
+    │   ├── BusUnavailable
+    │   ├── MailUnavailable
+    │   ├── SandboxUnavailable
+    │   └── ToolsUnavailable
+    ├── RunFenced                 this process no longer owns the run; never leaves the worker
+    ├── RunStopped                Stop was asked for; never leaves the worker
+    └── ModelError 502
+        ├── ModelRefused          400, 401, 403, 404 and the like: repeating is useless
+        ├── ModelUnavailable      429, 5xx, connection refused
+        ├── ModelTimeout          connect, first token, between tokens
+        └── ModelCut              the stream ended before the provider said that it had
+
+`detail` is a sentence that a person can act on. It holds no secret and no internal path.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from src.api.schemas.base import JsonObject
+
+
+class EngineError(Exception):
+    """The base of all. `status` is of HTTP, `code` a word for programs, `extra` further members of the answer."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    status = 500
+    code = "internal"
+    title = "Internal error"
+
+    def __init__(self, detail: str, **extra: str | int | None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra: JsonObject = {name: value for name, value in extra.items() if value is not None}
+
+
+class BadRequest(EngineError):
+    status, code, title = 400, "bad_request", "The request can't be taken"
+
+
+class NotAuthenticated(EngineError):
+    status, code, title = 401, "not_authenticated", "Sign in first"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(EngineError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(EngineError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(EngineError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class ConversationBusy(Conflict):
+    code = "conversation_busy"
+
+
+class AlreadyDecided(Conflict):
+    code = "already_decided"
+
+
+class DigestMismatch(Conflict):
+    code = "digest_mismatch"
+
+
+class NotDecidable(Conflict):
+    code = "not_decidable"
+
+
+class TooLarge(EngineError):
+    status, code, title = 413, "too_large", "Too large"
+
+
+class UnsupportedMedia(EngineError):
+    status, code, title = 415, "unsupported_media", "This content type is not taken here"
+
+
+class Unprocessable(EngineError):
+    status, code, title = 422, "unprocessable", "The request does not make sense"
+
+
+class KeyReused(Unprocessable):
+    code = "idempotency_key_reused"
+
+
+class TooManyRequests(EngineError):
+    """`retry_after` is in seconds, and goes into the header of that name."""
+
+    status, code, title = 429, "too_many_requests", "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.headers = MappingProxyType({"Retry-After": str(retry_after)})
+
+
+class Unavailable(EngineError):
+    status, code, title = 503, "unavailable", "Not available at the moment"
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+
+class BusUnavailable(Unavailable):
+    code = "bus_unavailable"
+
+
+class MailUnavailable(Unavailable):
+    code = "mail_unavailable"
+
+
+class SandboxUnavailable(Unavailable):
+    code = "sandbox_unavailable"
+
+
+class ToolsUnavailable(Unavailable):
+    code = "tools_unavailable"
+
+
+class RunFenced(EngineError):
+    code = "run_fenced"
+
+
+class RunStopped(EngineError):
+    code = "run_stopped"
+
+
+class ModelError(EngineError):
+    """A model call that failed; `retryable` says whether repeating makes sense, `retry_after` is in seconds."""
+
+    status, code, title = 502, "model_error", "The model did not answer"
+    retryable = False
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class ModelRefused(ModelError):
+    code = "model_refused"
+
+
+class ModelUnavailable(ModelError):
+    code = "model_unavailable"
+    retryable = True
+
+
+class ModelTimeout(ModelError):
+    code = "model_timeout"
+    retryable = True
+
+
+class ModelCut(ModelError):
+    code = "model_cut"
+    retryable = True

@@ -1,0 +1,77 @@
+"""The few conditions and assignments that the store understands. All name columns of one table: `protocol.md` 1."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "Assign",
+    "Compare",
+    "Condition",
+    "Plus",
+    "Scalar",
+    "Where",
+    "above",
+    "at_least",
+    "at_most",
+    "below",
+    "contains",
+    "no",
+    "other_than",
+]
+
+Scalar = str | int | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A column compared with a value by something other than equality. A NULL column never matches."""
+
+    operator: Literal["<", "<=", ">", ">=", "<>", "IS NOT", "LIKE"]
+    value: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """The column's own value plus `amount`."""
+
+    amount: int
+
+
+Condition = Scalar | tuple[Scalar, ...] | Compare
+Where = Mapping[str, Condition]
+"""Column -> value (equal; None: is null), a tuple of values (one of them), or a comparison. All must hold."""
+
+Assign = Scalar | Plus
+
+
+def below(value: int | str) -> Compare:
+    return Compare("<", value)
+
+
+def at_most(value: int | str) -> Compare:
+    return Compare("<=", value)
+
+
+def above(value: int | str) -> Compare:
+    return Compare(">", value)
+
+
+def at_least(value: int | str) -> Compare:
+    return Compare(">=", value)
+
+
+def other_than(value: str) -> Compare:
+    return Compare("<>", value)
+
+
+def contains(text: str) -> Compare:
+    """The text stands somewhere in the column, as it is written: whether case counts is up to the database."""
+    escaped = re.sub(r"([%_\\])", r"\\\1", text)
+    return Compare("LIKE", f"%{escaped}%")
+
+
+def no(value: None) -> Compare:
+    """`no(None)`: the column holds something."""
+    return Compare("IS NOT", value)

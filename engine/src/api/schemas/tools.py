@@ -1,0 +1,23 @@
+"""Tools on the wire."""
+
+from pydantic import BaseModel
+
+from src.api.schemas.base import JsonObject
+
+__all__ = ["ToolList", "ToolView"]
+
+
+class ToolView(BaseModel):
+    """A tool that the caller could use. `requires_approval`: a person must decide before it runs."""
+
+    name: str
+    title: str
+    description: str
+    annotations: JsonObject
+    tags: list[str]
+    server: str
+    requires_approval: bool
+
+
+class ToolList(BaseModel):
+    tools: list[ToolView]

@@ -1,0 +1,44 @@
+"""Knowing that the process is asked to end, before the server has waited for its last response."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["closing_event"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def closing_event() -> Iterator[asyncio.Event]:
+    """An event that SIGINT or SIGTERM sets, beside what the server does about them.
+
+    A server lets every response end before it ends the application; a stream of events would not, unless told. Outside
+    the main thread, where signals can't be had, nothing sets it.
+    """
+    closing = asyncio.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield closing
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(closing.set)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+        elif handler is signal.SIG_DFL:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
+
+    for number in _SIGNALS:
+        signal.signal(number, asked)
+    try:
+        yield closing
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

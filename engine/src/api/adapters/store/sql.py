@@ -1,0 +1,152 @@
+"""Statements, rendered from records and conditions. Pure: text and parameters, for both dialects.
+
+The ORM renders an UPDATE whose filter follows a relation as a sub-select, and drops a limit without a word; a
+compare-and-set can't live with either (`protocol.md` 1). Here a statement names columns of its own table or fails.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from src.api.adapters.store.values import Column, columns_of, is_possible, storable
+from src.api.schemas.query import Assign, Compare, Plus, Scalar, Where
+from src.api.schemas.records import JournalEvent, Record, Run
+
+__all__ = ["MAX_ROWS", "Statement", "delete", "distinct", "from_row", "insert", "select", "tail", "update"]
+
+R = TypeVar("R", bound=Record)
+Statement = tuple[str, list[Scalar]]
+
+MAX_ROWS = 1000
+"""The most rows that one statement reads, and the most values that one condition names."""
+
+
+class Parameters:
+    """Collects bound values and names their places: `$1` for PostgreSQL, `?` for SQLite."""
+
+    def __init__(self, numbered: bool) -> None:
+        self.values: list[Scalar] = []
+        self._numbered = numbered
+
+    def add(self, value: Scalar) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}" if self._numbered else "?"
+
+
+def from_row(kind: type[R], row: Iterable[Any]) -> R:
+    """A record of a row whose values stand in the order of `columns_of(kind)`."""
+    pairs = zip(columns_of(kind).values(), row, strict=True)
+    return kind(*(bool(value) if column.kind is bool else value for column, value in pairs))
+
+
+def select(kind: type[Record], where: Where, order: str, limit: int, *, numbered: bool) -> Statement:
+    bound = Parameters(numbered)
+    text = f"SELECT {_list(kind)} FROM {_quoted(kind.table)}{_where(kind, where, bound)}"
+    if order:
+        text += " ORDER BY " + ", ".join(_order(kind, name.strip()) for name in order.split(","))
+    return f"{text} LIMIT {_limit(limit)}", bound.values
+
+
+def distinct(kind: type[Record], column: str, where: Where, *, numbered: bool) -> Statement:
+    bound = Parameters(numbered)
+    name = _quoted(_column(kind, column).name)
+    text = f"SELECT DISTINCT {name} FROM {_quoted(kind.table)}{_where(kind, where, bound)}"
+    return f"{text} LIMIT {MAX_ROWS}", bound.values
+
+
+def update(kind: type[Record], where: Where, values: Mapping[str, Assign], *, numbered: bool) -> Statement:
+    """One UPDATE of the rows whose own columns match, answering with them as they are now."""
+    bound = Parameters(numbered)
+    if not values or not where:
+        raise ValueError(f"an update of {kind.__name__} needs a condition and something to set")
+    sets = ", ".join(_assignment(_column(kind, name), value, bound) for name, value in values.items())
+    text = f"UPDATE {_quoted(kind.table)} SET {sets}{_where(kind, where, bound)} RETURNING {_list(kind)}"
+    return text, bound.values
+
+
+def insert(row: Record, *, numbered: bool) -> Statement:
+    """One INSERT that answers with a row if it made one, and with none if a unique key was taken."""
+    kind = type(row)
+    bound = Parameters(numbered)
+    columns = columns_of(kind).values()
+    places = ", ".join(bound.add(storable(column, getattr(row, column.name))) for column in columns)
+    text = f"INSERT INTO {_quoted(kind.table)} ({_list(kind)}) VALUES ({places})"
+    return f"{text} ON CONFLICT DO NOTHING RETURNING {_quoted(kind.key[0])}", bound.values
+
+
+def delete(kind: type[Record], where: Where, *, numbered: bool) -> Statement:
+    bound = Parameters(numbered)
+    if not where:
+        raise ValueError(f"a delete of {kind.__name__} needs a condition")
+    return f"DELETE FROM {_quoted(kind.table)}{_where(kind, where, bound)}", bound.values
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _limit(limit: int) -> int:
+    if not 0 < limit <= MAX_ROWS:
+        raise ValueError(f"a statement reads 1 to {MAX_ROWS} rows, not {limit}")
+    return limit
+
+
+def _column(kind: type[Record], name: str) -> Column:
+    if name not in columns_of(kind):
+        raise ValueError(f"{kind.__name__} has no column {name!r}")
+    return columns_of(kind)[name]
+
+
+def _list(kind: type[Record]) -> str:
+    return ", ".join(_quoted(name) for name in columns_of(kind))
+
+
+def _order(kind: type[Record], name: str) -> str:
+    return f"{_quoted(_column(kind, name.removeprefix('-')).name)} {'DESC' if name.startswith('-') else 'ASC'}"
+
+
+def _assignment(column: Column, value: Assign, bound: Parameters) -> str:
+    name = _quoted(column.name)
+    if isinstance(value, Plus):
+        return f"{name} = {name} + {bound.add(storable(column, value.amount))}"
+    return f"{name} = {bound.add(storable(column, value))}"
+
+
+def _where(kind: type[Record], where: Where, bound: Parameters) -> str:
+    conditions = [_condition(_column(kind, name), value, bound) for name, value in where.items()]
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _condition(column: Column, value: Scalar | tuple[Scalar, ...] | Compare, bound: Parameters) -> str:
+    name = _quoted(column.name)
+    if value is None:
+        return f"{name} IS NULL"
+    if isinstance(value, Compare):
+        if value.value is None:
+            return f"{name} IS NOT NULL"
+        escape = " ESCAPE '\\'" if value.operator == "LIKE" else ""
+        return f"{name} {value.operator} {bound.add(storable(column, value.value))}{escape}"
+    return _is_one_of(column, value if isinstance(value, tuple) else (value,), bound)
+
+
+def _is_one_of(column: Column, values: tuple[Scalar, ...], bound: Parameters) -> str:
+    """A value that the column can't hold, as an id with U+0000 from a URL, is none of its rows' and no error."""
+    if len(values) > MAX_ROWS:
+        raise ValueError(f"a condition names at most {MAX_ROWS} values, not {len(values)}")
+    possible = [bound.add(value) for value in values if value is not None and is_possible(column, value)]
+    if not possible:
+        return "1 = 0"
+    name = _quoted(column.name)
+    return f"{name} = {possible[0]}" if len(possible) == 1 else f"{name} IN ({', '.join(possible)})"
+
+
+def tail(run_id: str, after: int, limit: int, *, numbered: bool) -> Statement:
+    """A run's state beside its events above `after`, in one statement: what a follower sees is of one moment."""
+    bound = Parameters(numbered)
+    listed = ", ".join(f'e."{name}"' for name in columns_of(JournalEvent))
+    newer = f'e."n" > {bound.add(storable(_column(JournalEvent, "n"), after))}'
+    text = (
+        f'SELECT r."conversation_id", r."state", r."journal", r."rest", {listed} FROM "runs" r '
+        f'LEFT JOIN "events" e ON e."run_id" = r."id" AND {newer} '
+        f'WHERE {_is_one_of(_column(Run, "id"), (run_id,), bound)} ORDER BY e."n" LIMIT {_limit(limit)}'
+    )
+    return text, bound.values

@@ -1,0 +1,25 @@
+"""The tables, for the migrations. No behaviour: what reads and writes them is the store."""
+
+from src.api.models.calls import Approval, Call, Decision, Execution
+from src.api.models.identity import ApiToken, AuditEntry, AuditHead, Integration, RefreshToken, User
+from src.api.models.runs import Conversation, DeferredEvent, JournalEvent, Message, Run, SearchText, Submission
+
+__all__ = [
+    "ApiToken",
+    "Approval",
+    "AuditEntry",
+    "AuditHead",
+    "Call",
+    "Conversation",
+    "Decision",
+    "DeferredEvent",
+    "Execution",
+    "Integration",
+    "JournalEvent",
+    "Message",
+    "RefreshToken",
+    "Run",
+    "SearchText",
+    "Submission",
+    "User",
+]

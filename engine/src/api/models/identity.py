@@ -1,0 +1,90 @@
+"""People, their sessions and what they connect."""
+
+from tortoise import fields
+from tortoise.models import Model
+
+from src.api.models.base import identity, identity_ref, json_text, milliseconds, text, word
+
+
+class User(Model):
+    id = identity()
+    email = fields.CharField(max_length=320, unique=True)
+    hashed_password = fields.CharField(max_length=1024)
+    full_name = fields.CharField(max_length=200, null=True)
+    role = word()
+    is_active = fields.BooleanField()
+    is_superuser = fields.BooleanField()
+    is_verified = fields.BooleanField()
+    kubernetes_user = fields.CharField(max_length=320, null=True)
+    kubernetes_groups = json_text("[]")
+    created_at = milliseconds()
+
+    class Meta:
+        table = "users"
+
+
+class RefreshToken(Model):
+    id = identity()
+    user_id = identity_ref(index=True)
+    family = identity_ref(index=True)
+    token_sha256 = fields.CharField(max_length=64, unique=True)
+    used_at = milliseconds(null=True)
+    revoked_at = milliseconds(null=True)
+    expires_at = milliseconds()
+    created_at = milliseconds()
+
+    class Meta:
+        table = "refresh_tokens"
+
+
+class ApiToken(Model):
+    id = identity()
+    user_id = identity_ref(index=True)
+    name = fields.CharField(max_length=100)
+    scopes = word()
+    token_sha256 = fields.CharField(max_length=64, unique=True)
+    expires_at = milliseconds()
+    created_at = milliseconds()
+
+    class Meta:
+        table = "api_tokens"
+
+
+class Integration(Model):
+    id = identity()
+    provider = word()
+    name = fields.CharField(max_length=200, unique=True)
+    metadata = json_text("{}")
+    status = word()
+    credentials_ref = text(null=True)
+    created_by = identity_ref()
+    created_at = milliseconds()
+    updated_at = milliseconds()
+
+    class Meta:
+        table = "integrations"
+
+
+class AuditEntry(Model):
+    row = fields.BigIntField(primary_key=True)
+    stream = fields.CharField(max_length=100)
+    n = fields.BigIntField()
+    action = word()
+    actor = fields.CharField(max_length=320)
+    body = text()
+    previous = fields.CharField(max_length=64)
+    hash = fields.CharField(max_length=64)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "audit"
+        unique_together = (("stream", "n"),)
+
+
+class AuditHead(Model):
+    stream = fields.CharField(max_length=100, primary_key=True)
+    n = fields.BigIntField()
+    hash = fields.CharField(max_length=64)
+
+    class Meta:
+        table = "audit_heads"

@@ -1,0 +1,128 @@
+"""Conversations, their runs and what the runs said."""
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.migrations.constraints import UniqueConstraint
+from tortoise.models import Model
+
+from src.api.models.base import identity, identity_ref, json_text, milliseconds, text, word
+
+
+class Conversation(Model):
+    id = identity()
+    owner_id = identity_ref()
+    title = fields.CharField(max_length=200, null=True)
+    is_active = fields.BooleanField()
+    metadata = json_text("{}")
+    touches = fields.BigIntField()
+    created_at = milliseconds()
+    updated_at = milliseconds()
+    deleted_at = milliseconds(null=True)
+
+    class Meta:
+        table = "conversations"
+        indexes = (Index(fields=("owner_id", "updated_at", "id"), name="conversations_by_owner"),)
+
+
+class Run(Model):
+    id = identity()
+    conversation_id = identity_ref(index=True)
+    user_id = identity_ref(index=True)
+    state = word()
+    fence = fields.BigIntField()
+    owner = fields.CharField(max_length=64, null=True)
+    lease_until = milliseconds(null=True)
+    restarts = fields.IntField()
+    stop_at = milliseconds(null=True)
+    journal = fields.BigIntField()
+    rest = fields.BigIntField()
+    turn = fields.IntField()
+    trigger = word()
+    usage = json_text("{}")
+    error = text(null=True)
+    error_code = fields.CharField(max_length=64, null=True)
+    created_at = milliseconds()
+    started_at = milliseconds(null=True)
+    touched_at = milliseconds()
+    ended_at = milliseconds(null=True)
+
+    class Meta:
+        table = "runs"
+        indexes = (Index(fields=("state", "touched_at"), name="runs_by_state"),)
+        constraints = (
+            UniqueConstraint(
+                fields=("conversation_id",),
+                name="one_active_run",
+                condition="state IN ('queued', 'running', 'awaiting_approval')",
+            ),
+        )
+
+
+class Message(Model):
+    id = identity()
+    conversation_id = identity_ref()
+    run_id = identity_ref()
+    turn = fields.IntField()
+    role = word()
+    content = text()
+    thinking = text()
+    thinking_ms = fields.BigIntField()
+    finish_reason = fields.CharField(max_length=32, null=True)
+    usage = json_text("{}")
+    replaces = identity_ref(null=True)
+    hidden = fields.BooleanField()
+    created_at = milliseconds()
+
+    class Meta:
+        table = "messages"
+        unique_together = (("run_id", "turn"),)
+        indexes = (Index(fields=("conversation_id", "created_at", "id"), name="messages_by_time"),)
+
+
+class SearchText(Model):
+    id = identity()
+    conversation_id = identity_ref(index=True)
+    run_id = identity_ref(null=True, index=True)
+    folded = text()
+
+    class Meta:
+        table = "search"
+
+
+class JournalEvent(Model):
+    row = fields.BigIntField(primary_key=True)
+    run_id = identity_ref()
+    n = fields.BigIntField()
+    type = word()
+    body = text()
+    text_from = fields.BigIntField(null=True)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "events"
+        unique_together = (("run_id", "n"),)
+
+
+class DeferredEvent(Model):
+    id = identity()
+    run_id = identity_ref(index=True)
+    body = text()
+    created_at = milliseconds()
+
+    class Meta:
+        table = "deferred_events"
+
+
+class Submission(Model):
+    row = fields.BigIntField(primary_key=True)
+    user_id = identity_ref()
+    idempotency_key = fields.CharField(max_length=255)
+    body_sha256 = fields.CharField(max_length=64)
+    run_id = identity_ref()
+    conversation_id = identity_ref()
+    created_at = milliseconds()
+
+    class Meta:
+        table = "submissions"
+        unique_together = (("user_id", "idempotency_key"),)
+        indexes = (Index(fields=("created_at",), name="submissions_by_age"),)

@@ -1,0 +1,38 @@
+"""The graph: `entry -> model -> gate -> final`, with the route that each node names."""
+
+from typing import Any
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from src.api.agent.context import RunContext
+from src.api.agent.nodes import Nodes, State
+
+__all__ = ["Graph", "build_graph", "steps"]
+
+Graph = CompiledStateGraph[State, RunContext, State, State]
+
+
+def build_graph(checkpointer: "BaseCheckpointSaver[Any] | None") -> Graph:
+    """Compiled once per process. The checkpointer keeps ids and routes for inspection; no promise rests on it."""
+    nodes = Nodes()
+    graph = StateGraph(State, context_schema=RunContext)
+    graph.add_node("entry", nodes.entry)
+    graph.add_node("model", nodes.model)
+    graph.add_node("gate", nodes.gate)
+    graph.add_node("final", nodes.final)
+    graph.add_edge(START, "entry")
+    for name in ("entry", "model", "gate"):
+        graph.add_conditional_edges(name, _route, {"model": "model", "gate": "gate", "final": "final", "rest": "final"})
+    graph.add_edge("final", END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+def steps(max_turns: int) -> int:
+    """How many steps of the graph a run may need at most: LangGraph's own limit must never be what ends it."""
+    return 2 * max_turns + 10
+
+
+def _route(state: State) -> str:
+    return state["route"]

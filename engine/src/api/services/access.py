@@ -1,0 +1,80 @@
+"""Who is asking, and what they may do with a conversation."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from src.api.errors import Forbidden, NotFound
+from src.api.ports import Reader
+from src.api.schemas.records import Approval, Conversation
+
+__all__ = ["Caller", "Role", "may_decide", "require_change_rights", "require_scope", "visible_conversation"]
+
+
+class Role(StrEnum):
+    """From least to most; each may do what the ones before it may."""
+
+    VIEWER = "viewer"
+    MEMBER = "member"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+    def at_least(self, other: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A signed-in person, the local admin, or a machine with a token. `name` is what others see of a decision.
+
+    Only a signed-in person has a `session`, only a machine a `token` and `scopes`.
+    """
+
+    id: str
+    role: Role
+    name: str
+    machine: bool = False
+    session: str | None = None
+    token: str | None = None
+    scopes: frozenset[str] = frozenset()
+
+
+def require_scope(caller: Caller, *, reads: bool) -> None:
+    """Raises `Forbidden` for a machine whose token allows no more than reading where this is more."""
+    if caller.machine and not reads and "chat" not in caller.scopes:
+        raise Forbidden("This token may only read. Make one with the scope chat.")
+
+
+def require_change_rights(caller: Caller) -> None:
+    if caller.machine:
+        raise Forbidden("A machine's token never decides. Sign in as a person.")
+    if not caller.role.at_least(Role.MEMBER):
+        raise Forbidden("Viewers can't decide on changes. Ask an admin for the role member or approver.")
+
+
+def may_decide(caller: Caller, conversation: Conversation) -> None:
+    """Raises `Forbidden` unless this person may decide on calls of this conversation."""
+    require_change_rights(caller)
+    if conversation.owner_id != caller.id and not caller.role.at_least(Role.APPROVER):
+        raise Forbidden("Only its owner, an approver or an admin decides on this conversation's changes.")
+
+
+async def visible_conversation(
+    reader: Reader, caller: Caller, conversation_id: str, *, write: bool = False
+) -> Conversation:
+    """The conversation if the caller may see it (`write`: may also post to it); else `NotFound`, whatever the reason.
+
+    Approvers see every conversation that has or had an approval; only the owner writes.
+    """
+    found = await reader.get(Conversation, id=conversation_id)
+    if found is None or found.deleted_at is not None:
+        raise NotFound("There is no such conversation.")
+    if found.owner_id == caller.id or (caller.role is Role.ADMIN and not write):
+        return found
+    if (
+        not write
+        and caller.role is Role.APPROVER
+        and await reader.find(Approval, {"conversation_id": found.id}, limit=1)
+    ):
+        return found
+    raise NotFound("There is no such conversation.")

@@ -1,0 +1,246 @@
+"""Conversations: made, listed, read as a timeline, changed, removed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from src.api.errors import Conflict, NotFound
+from src.api.ports import Ids, Reader, Store, Transaction
+from src.api.schemas.conversations import (
+    ActiveRun,
+    ConversationChange,
+    ConversationDetail,
+    ConversationList,
+    ConversationStarted,
+    ConversationSummary,
+    ConversationWanted,
+    Done,
+    Pagination,
+)
+from src.api.schemas.query import Scalar, Where, below
+from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
+from src.api.schemas.states import ACTIVE
+from src.api.services.access import Caller, visible_conversation
+from src.api.services.endings import Endings, lock_conversation
+from src.api.services.paging import Cursor
+from src.api.services.search import found_among, keep_title
+from src.api.services.timeline import entries
+from src.api.utils.canonical import canonical
+from src.api.utils.text import clean
+
+__all__ = ["Conversations"]
+
+NOT_ENDED = (*ACTIVE, "waiting")
+BATCH = 500
+SEARCHED = 5_000
+"""Conversations that one request of a search looks at."""
+
+MAX_ROWS = 1_000
+"""Of each kind, in one timeline: what one statement reads."""
+
+
+class Conversations:
+    """What people do with conversations as a whole. Other people's are as unknown as those that never were."""
+
+    def __init__(self, store: Store, ids: Ids, endings: Endings) -> None:
+        self._store = store
+        self._ids = ids
+        self._endings = endings
+
+    async def start(self, caller: Caller, wanted: ConversationWanted) -> ConversationStarted:
+        """A new one, or the caller's own with this id. Raises `Conflict` where somebody else has the id."""
+        wanted_id = str(wanted.conversation_id) if wanted.conversation_id else self._ids.new()
+
+        async def body(tx: Transaction) -> Conversation:
+            now = await tx.now()
+            fresh = _fresh(wanted_id, caller.id, clean(wanted.title) if wanted.title else None, now)
+            if await tx.insert(fresh):
+                await keep_title(tx, fresh.id, fresh.title)
+                return fresh
+            held = await tx.get(Conversation, id=wanted_id)
+            if held is None or held.owner_id != caller.id or held.deleted_at is not None:
+                raise Conflict("This conversation id is taken. Leave it out to get a new one.")
+            return held
+
+        made = await self._store.transaction(body)
+        return ConversationStarted(id=made.id, title=made.title, created_at=made.created_at)
+
+    async def list(self, caller: Caller, cursor: str | None, limit: int, query: str | None = None) -> ConversationList:
+        """The caller's own, newest activity first; with a query those whose title or text holds it, in any case.
+
+        A search looks at `SEARCHED` conversations: a page of it may hold fewer than `limit`, and more may follow.
+        """
+        after = Cursor.parse(cursor)
+        wanted = query.strip() if query else ""
+
+        async def body(reader: Reader) -> ConversationList:
+            of: Where = {"owner_id": caller.id, "deleted_at": None}
+            page = await _matching(reader, of, after, limit, wanted) if wanted else await _all(reader, of, after, limit)
+            active = await _active(reader, [one.id for one in page.rows])
+            return ConversationList(
+                data=[_summary(one, active.get(one.id)) for one in page.rows],
+                pagination=Pagination(limit=limit, next_cursor=page.following, has_more=page.following is not None),
+            )
+
+        return await self._store.read(body)
+
+    async def get(self, caller: Caller, conversation_id: str) -> ConversationDetail:
+        """With its timeline: the newest messages where there are more than one answer carries."""
+
+        async def body(reader: Reader) -> ConversationDetail:
+            found = await visible_conversation(reader, caller, conversation_id)
+            here: Where = {"conversation_id": found.id}
+            messages = await reader.find(Message, {**here, "hidden": False}, "-created_at,-id", MAX_ROWS)
+            calls = await reader.find(Call, here, "-created_at,-id", MAX_ROWS)
+            runs = await reader.find(Run, here, "-created_at,-id", MAX_ROWS)
+            return _detail(found, messages[::-1], calls, runs)
+
+        return await self._store.read(body)
+
+    async def change(self, caller: Caller, conversation_id: str, wanted: ConversationChange) -> ConversationSummary:
+        """Sets what is given. Only its owner changes a conversation."""
+        values: dict[str, Scalar] = {}
+        if wanted.title is not None:
+            values["title"] = clean(wanted.title)
+        if wanted.is_active is not None:
+            values["is_active"] = wanted.is_active
+        if wanted.conversation_metadata is not None:
+            values["metadata"] = canonical(wanted.conversation_metadata)
+
+        async def body(tx: Transaction) -> Conversation:
+            found = await visible_conversation(tx, caller, conversation_id, write=True)
+            if not values:
+                return found
+            now = await tx.now()
+            changed = await tx.change(Conversation, {"id": found.id, "deleted_at": None}, **values, updated_at=now)
+            if changed is None:
+                raise NotFound("There is no such conversation.")
+            if "title" in values:
+                await keep_title(tx, changed.id, changed.title)
+            return changed
+
+        return _summary(await self._store.transaction(body), None)
+
+    async def remove(self, caller: Caller, conversation_id: str) -> Done:
+        """Hides it at once and stops what runs in it. What was decided and executed stays on record."""
+
+        async def body(tx: Transaction) -> None:
+            now = await tx.now()
+            await lock_conversation(tx, conversation_id, now)
+            await visible_conversation(tx, caller, conversation_id, write=True)
+            here: Where = {"conversation_id": conversation_id}
+            for run in await tx.find(Run, {**here, "state": NOT_ENDED}, "created_at,id"):
+                held = await tx.change(Run, {"id": run.id}, touched_at=now)
+                if held is not None:
+                    await self._endings.stop(tx, held, now)
+            await tx.change(Conversation, {"id": conversation_id, "deleted_at": None}, deleted_at=now)
+            await tx.remove(SearchText, {"conversation_id": conversation_id})
+
+        await self._store.transaction(body)
+        return Done(id=conversation_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Some rows, and the cursor of what follows them, if anything does."""
+
+    rows: Sequence[Conversation]
+    following: str | None
+
+
+async def _all(reader: Reader, where: Where, after: Cursor | None, limit: int) -> _Page:
+    found = await _page(reader, where, after, limit + 1)
+    shown = found[:limit]
+    return _Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
+
+
+async def _matching(reader: Reader, where: Where, after: Cursor | None, limit: int, query: str) -> _Page:
+    """Looks through the newest conversations, a batch at a time, until the page is full."""
+    kept: list[Conversation] = []
+    for _ in range(SEARCHED // BATCH):
+        batch = await _page(reader, where, after, BATCH)
+        matching = await found_among(reader, [one.id for one in batch], query) if batch else set()
+        for one in batch:
+            after = Cursor(one.updated_at, one.id)
+            kept += [one] if one.id in matching else []
+            if len(kept) == limit:
+                return _Page(kept, str(after))
+        if len(batch) < BATCH:
+            return _Page(kept, None)
+    return _Page(kept, str(after))
+
+
+def _cursor(one: Conversation) -> str:
+    return str(Cursor(one.updated_at, one.id))
+
+
+async def _page(reader: Reader, where: Where, after: Cursor | None, limit: int) -> list[Conversation]:
+    """Rows below the cursor: those of its own millisecond first, then the older ones."""
+    order = "-updated_at,-id"
+    if after is None:
+        return await reader.find(Conversation, where, order, limit)
+    same = await reader.find(Conversation, {**where, "updated_at": after.time, "id": below(after.id)}, order, limit)
+    if len(same) == limit:
+        return same
+    older = await reader.find(Conversation, {**where, "updated_at": below(after.time)}, order, limit - len(same))
+    return [*same, *older]
+
+
+async def _active(reader: Reader, ids: Sequence[str]) -> dict[str, Run]:
+    if not ids:
+        return {}
+    runs = await reader.find(Run, {"conversation_id": tuple(ids), "state": NOT_ENDED}, "-created_at,-id")
+    return {run.conversation_id: run for run in sorted(runs, key=_foremost, reverse=True)}
+
+
+def _foremost(run: Run) -> tuple[bool, int]:
+    """The run that holds the conversation comes before those that wait behind it."""
+    return run.state == "waiting", run.created_at
+
+
+def _fresh(conversation_id: str, owner: str, title: str | None, now: int) -> Conversation:
+    return Conversation(
+        id=conversation_id,
+        owner_id=owner,
+        title=title,
+        is_active=True,
+        metadata="{}",
+        touches=0,
+        created_at=now,
+        updated_at=now,
+        deleted_at=None,
+    )
+
+
+def _summary(one: Conversation, run: Run | None) -> ConversationSummary:
+    return ConversationSummary(
+        id=one.id,
+        title=one.title,
+        is_active=one.is_active,
+        created_at=one.created_at,
+        updated_at=one.updated_at,
+        active_run=_active_view(run),
+    )
+
+
+def _active_view(run: Run | None) -> ActiveRun | None:
+    if run is None:
+        return None
+    return ActiveRun(id=run.id, run_id=run.id, state=run.state, created_at=run.created_at)
+
+
+def _detail(
+    one: Conversation, messages: Sequence[Message], calls: Sequence[Call], runs: Sequence[Run]
+) -> ConversationDetail:
+    active = min((run for run in runs if run.state in NOT_ENDED), key=_foremost, default=None)
+    return ConversationDetail(
+        id=one.id,
+        title=one.title,
+        is_active=one.is_active,
+        created_at=one.created_at,
+        conversation_metadata=orjson.loads(one.metadata),
+        messages=entries(messages, calls, runs),
+        active_run=_active_view(active),
+        truncated=MAX_ROWS in (len(messages), len(calls)),
+    )

@@ -1,0 +1,87 @@
+"""Events get their numbers inside the transaction of the state change that they tell of (`protocol.md` 18)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from src.api.errors import NotFound, RunFenced
+from src.api.ports import Ids, Transaction
+from src.api.schemas.events import EVENT, Event
+from src.api.schemas.query import Plus
+from src.api.schemas.records import DeferredEvent, JournalEvent, Run
+from src.api.schemas.states import RESTING
+
+__all__ = ["EndOfText", "Journal"]
+
+MAX_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfText:
+    """An event whose content ends a text that deltas have carried since the last number, from `start` on."""
+
+    event: Event
+    start: int = 0
+
+
+class Journal:
+    """Writes events and nothing else; the caller's transaction holds the state change."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+
+    async def record_as_owner(
+        self, tx: Transaction, run_id: str, fence: int, events: Sequence[Event | EndOfText], now: int
+    ) -> Run:
+        """Records at a border of the owner's text, deferred events after its own. The run as it is then.
+
+        Without events it only locks the run and makes sure that it is owned, at a border or not. Raises `RunFenced`
+        unless the run is still `running` under this fence.
+        """
+        run = await tx.change(
+            Run, {"id": run_id, "fence": fence, "state": "running"}, journal=Plus(len(events)), touched_at=now
+        )
+        if run is None:
+            raise RunFenced("Another worker owns this run by now.")
+        if not events:
+            return run
+        await self._write(tx, run.id, run.journal - len(events), events, now)
+        return await self._flush(tx, run, now)
+
+    async def record(self, tx: Transaction, run_id: str, events: Sequence[Event], now: int) -> Run:
+        """Records for whoever changes a run that nobody streams; a resting run then rests at the last of them."""
+        run = await tx.change(Run, {"id": run_id}, journal=Plus(len(events)), touched_at=now)
+        if run is None:
+            raise NotFound("There is no such run.")
+        await self._write(tx, run_id, run.journal - len(events), events, now)
+        return await self.settle_rest(tx, run)
+
+    async def record_or_defer(self, tx: Transaction, run: Run, events: Sequence[Event], now: int) -> None:
+        """For what comes from aside: while the run's owner works, the events wait for its next border.
+
+        The run's row must be locked by this transaction, and `run` read since.
+        """
+        if run.state != "running":
+            await self.record(tx, run.id, events, now)
+            return
+        for event in events:
+            await tx.insert(DeferredEvent(self._ids.new(), run.id, EVENT.dump_json(event).decode(), now))
+
+    async def settle_rest(self, tx: Transaction, run: Run) -> Run:
+        if run.state not in RESTING:
+            return run
+        return await tx.change(Run, {"id": run.id}, rest=run.journal) or run
+
+    async def _flush(self, tx: Transaction, run: Run, now: int) -> Run:
+        while waiting := await tx.find(DeferredEvent, {"run_id": run.id}, "id", MAX_AT_ONCE):
+            await self._write(tx, run.id, run.journal, [EVENT.validate_json(each.body) for each in waiting], now)
+            await tx.remove(DeferredEvent, {"id": tuple(each.id for each in waiting)})
+            run = await tx.change(Run, {"id": run.id}, journal=Plus(len(waiting))) or run
+        return run
+
+    async def _write(
+        self, tx: Transaction, run_id: str, last: int, events: Sequence[Event | EndOfText], now: int
+    ) -> None:
+        for n, each in enumerate(events, last + 1):
+            event, start = (each.event, each.start) if isinstance(each, EndOfText) else (each, None)
+            body = EVENT.dump_json(event, exclude_none=True).decode()
+            await tx.insert(JournalEvent(run_id, n, event.type, body, start, now))

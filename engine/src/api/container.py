@@ -1,0 +1,372 @@
+"""The only place that chooses adapters and owns lifetimes.
+
+What must be there before the first request is opened before the port: settings, database, bus. What takes seconds to
+import (MCP, the model's client, LangGraph, fastapi-users) is loaded behind it, in the order in which a first chat needs
+it, and waited for only by those who need it.
+"""
+
+import asyncio
+import gc
+import hashlib
+import importlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.api.adapters.bus.local import LocalBus
+from src.api.adapters.late import Late, LateTools
+from src.api.adapters.store.migrations import migrate, pending
+from src.api.adapters.store.store import open_store
+from src.api.adapters.tools.child import Launch, ToolChild
+from src.api.adapters.tools.endpoint import Endpoint, FixedEndpoint, ServerConfig, Source
+from src.api.config.settings import McpServer, Settings, SettingsError
+from src.api.core import Core, Ground, open_core
+from src.api.endpoints.dependencies import Services
+from src.api.ports import Bus, Clock, Ids, Mail, RateLimiter, Store, ToolServer
+from src.api.probes import probes
+from src.api.services.accounts import Accounts
+from src.api.services.acting import Impersonation
+from src.api.services.conversations import Conversations
+from src.api.services.desk import Office
+from src.api.services.health import Health, Probe
+from src.api.services.leases import LeaseTimes
+from src.api.services.mailing import Mailing
+from src.api.services.pulse import Pulse
+from src.api.services.rates import RateLimits
+from src.api.services.settings import Limits
+from src.api.services.stream import Streams
+from src.api.services.tasks import Tasks
+from src.api.services.team import Team
+from src.api.services.tokens import Tokens
+from src.api.services.tools import Tools
+from src.api.services.worker import Leg
+from src.api.standing import Standing, open_standing
+from src.api.utils.clock import SystemClock
+from src.api.utils.closing import closing_event
+from src.api.utils.failpoints import Failpoints
+from src.api.utils.ids import Uuid7
+from src.api.utils.redaction import Redactor, is_secret_name
+
+if TYPE_CHECKING:
+    from src.api.adapters.checkpointer import Checkpointer
+    from src.api.adapters.model.choice import ModelAdapter
+    from src.api.adapters.tools.mcp import McpToolServers
+
+__all__ = ["open_services"]
+
+logger = logging.getLogger(__name__)
+
+_OURS = "skyflo"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every service stands on."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    bus: Bus
+    store: Store
+    pulse: Pulse
+    tools: ToolServer
+    redactor: Redactor
+    failpoints: Failpoints
+
+
+@asynccontextmanager
+async def open_services(asked: Settings) -> AsyncIterator[Services]:
+    """Everything that the routes use, open until the block ends. Raises `SettingsError` when the start is refused."""
+    async with AsyncExitStack() as stack:
+        clock, ids = SystemClock(), Uuid7()
+        redactor = _redactor(asked)
+        standing = await stack.enter_async_context(open_standing(asked, clock, redactor))
+        settings = standing.settings
+        failpoints = Failpoints.from_environment(settings.environment)
+        bus = await _open_bus(stack, settings, clock)
+        store = await _open_store(stack, settings, bus, failpoints)
+        pulse = await stack.enter_async_context(Pulse(store, bus, clock))
+        later = await stack.enter_async_context(AsyncExitStack())
+        child = await _start_child(later, standing, clock, redactor)
+        servers = Late(lambda: _open_tools(later, settings, clock, redactor, child))
+        world = World(settings, clock, ids, bus, store, pulse, LateTools(servers), redactor, failpoints)
+        mailing = Mailing(await stack.enter_async_context(Tasks(patience=0)), settings.public_url, _mail(settings))
+        accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing))
+        rates = Late(lambda: _open_rates(later, settings))
+        model = Late(lambda: _open_model(later, settings))
+        checkpointer = Late(lambda: _open_checkpointer(later, settings))
+        legs: Late[Leg] = Late(lambda: _load_legs(world, core.office, model, checkpointer))
+        core = await stack.enter_async_context(open_core(_ground(world), legs))
+        closing = stack.enter_context(closing_event())
+        services = _services(world, core, closing, accounts, rates, probes(standing, bus, servers, checkpointer, model))
+        warm = Late(lambda: _warm(model))
+        # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
+        signing_in = () if settings.local_mode else (accounts,)
+        limiting = (rates,) if settings.rate_limiting_enabled else ()
+        await stack.enter_async_context(_loading(*limiting, servers, model, checkpointer, legs, *signing_in, warm))
+        stack.push_async_callback(accounts.cancel)
+        yield services
+
+
+def _ground(world: World) -> Ground:
+    settings = world.settings
+    return Ground(
+        store=world.store,
+        bus=world.bus,
+        tools=world.tools,
+        pulse=world.pulse,
+        clock=world.clock,
+        ids=world.ids,
+        redactor=world.redactor,
+        failpoints=world.failpoints,
+        limits=Limits(
+            approve_within=settings.approve_within_seconds,
+            execute_within=settings.execute_within_seconds,
+            max_turns=settings.llm_max_iterations,
+            max_auto_continue=settings.max_auto_continue_turns,
+        ),
+        times=LeaseTimes(settings.run_lease_seconds, settings.run_max_restarts),
+        sweep_every=settings.run_sweep_seconds,
+        impersonation=Impersonation(frozenset({_OURS}) if settings.kubernetes_impersonate else frozenset()),
+    )
+
+
+async def _open_checkpointer(stack: AsyncExitStack, settings: Settings) -> "Checkpointer":
+    await _imported("src.api.adapters.checkpointer")
+    from src.api.adapters.checkpointer import open_checkpointer
+
+    return await stack.enter_async_context(open_checkpointer(*_checkpoints(settings)))
+
+
+async def _load_legs(
+    world: World, office: Office, model: "Late[ModelAdapter]", checkpointer: "Late[Checkpointer]"
+) -> Leg:
+    """The graph and what it runs with: LangGraph takes seconds to import, so it comes once the port is open."""
+    await _imported("src.api.services.legs")
+    from src.api.agent.graph import build_graph
+    from src.api.services.legs import Legs, ModelChoice
+
+    settings = world.settings
+    saver = await checkpointer()
+
+    async def choice() -> ModelChoice:
+        return ModelChoice(await model(), settings.llm_model, settings.llm_temperature)
+
+    ground = (world.bus, world.clock, world.ids)
+    limits = _ground(world).limits
+    return Legs(office, build_graph(saver), saver, choice, *ground, limits)
+
+
+def _checkpoints(settings: Settings) -> tuple[str | None, Path | None]:
+    """Where checkpoints go: PostgreSQL if it is the database and not switched off, SQLite's file, or memory."""
+    if not settings.enable_postgres_checkpointer and not settings.embedded:
+        return None, None
+    if settings.checkpointer_database_url or settings.postgres_database_url:
+        return settings.checkpointer_database_url or settings.postgres_database_url, None
+    return None, settings.data_dir / "checkpoints.sqlite3"
+
+
+def _services(
+    world: World,
+    core: Core,
+    closing: asyncio.Event,
+    accounts: Late[Accounts],
+    rates: Late[RateLimiter],
+    probes: Mapping[str, Probe],
+) -> Services:
+    settings = world.settings
+    return Services(
+        settings=settings,
+        accounts=accounts,
+        approvals=core.approvals,
+        chat=core.chat,
+        closing=closing,
+        conversations=Conversations(world.store, world.ids, core.office.endings),
+        health=Health(world.store, world.clock, probes),
+        inbox=core.inbox,
+        rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
+        runs=core.runs,
+        streams=Streams(world.store, world.bus, world.pulse, world.clock),
+        team=Team(world.store, world.ids, accounts),
+        tokens=Tokens(world.store, world.ids, world.clock),
+        tools=Tools(world.tools.tools),
+        trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
+        verification=core.verification,
+    )
+
+
+async def _open_bus(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Bus:
+    if settings.redis_url is None:
+        return LocalBus(clock)
+    from src.api.adapters.bus.redis import RedisBus
+
+    return await stack.enter_async_context(RedisBus(settings.redis_url, clock))
+
+
+async def _open_store(stack: AsyncExitStack, settings: Settings, bus: Bus, failpoints: Failpoints) -> Store:
+    """The embedded database is brought up to date; any other must be already, for others may be using it."""
+    url = settings.database_url
+    if settings.embedded:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await migrate(url)
+    elif missing := await pending(url):
+        raise SettingsError(
+            [f"POSTGRES_DATABASE_URL: the database lacks {len(missing)} migrations; run: aerich upgrade"]
+        )
+
+    def committed(runs: frozenset[str]) -> None:
+        for run_id in runs:
+            bus.ring(run_id)
+
+    pooled = settings.db_pooler == "transaction"
+    return await stack.enter_async_context(open_store(url, committed=committed, failpoints=failpoints, pooled=pooled))
+
+
+def _redactor(settings: Settings) -> Redactor:
+    """Its key follows from the secret that all replicas share, so that they mask a value alike."""
+    key = hashlib.sha256(b"fingerprints of masked values:" + settings.secret.encode()).digest()
+    secrets = [value for name, value in settings.environment.items() if is_secret_name(name)]
+    return Redactor(key, [settings.secret, *secrets])
+
+
+async def _start_child(stack: AsyncExitStack, standing: Standing, clock: Clock, redactor: Redactor) -> ToolChild | None:
+    """Our own tool server, where no other is named. It starts beside us, on another core."""
+    settings = standing.settings
+    if settings.mcp_server_url:
+        return None
+    launch = Launch(
+        settings.data_dir,
+        settings.environment,
+        settings.postgres_database_url,
+        impersonate=settings.kubernetes_impersonate,
+        sandbox=standing.sandbox_cluster,
+    )
+    return await stack.enter_async_context(ToolChild(launch, clock, redactor))
+
+
+async def _open_tools(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, redactor: Redactor, child: ToolChild | None
+) -> "McpToolServers":
+    await _imported("src.api.adapters.tools.mcp")
+    from src.api.adapters.tools.mcp import McpToolServers
+
+    servers = await stack.enter_async_context(McpToolServers(_tool_servers(settings, child), clock, redactor))
+    if child is not None:
+        child.changed = servers.wake
+    return servers
+
+
+async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:
+    await _imported("src.api.adapters.rates")
+    from src.api.adapters.rates import Rates
+
+    rates = Rates(settings.redis_url)
+    stack.push_async_callback(rates.aclose)
+    return rates
+
+
+async def _open_model(stack: AsyncExitStack, settings: Settings) -> "ModelAdapter":
+    await _imported("src.api.adapters.model.choice")
+    from src.api.adapters.model.choice import choose_model
+
+    model = choose_model(
+        settings.llm_model,
+        host=settings.llm_host,
+        adapter=settings.llm_adapter,
+        keys=settings.environment,
+        window=settings.llm_context_window,
+    )
+    stack.push_async_callback(model.aclose)
+    return model
+
+
+def _tool_servers(settings: Settings, child: ToolChild | None) -> list[ServerConfig]:
+    """Ours first: where two tools have one name, the earlier server keeps it."""
+    ours: Source = child or FixedEndpoint(_own_endpoint(settings))
+    return [
+        ServerConfig(_OURS, ours, trusted=True),
+        *(ServerConfig(one.name, _address(settings, one), one.trusted) for one in settings.mcp_servers),
+    ]
+
+
+def _own_endpoint(settings: Settings) -> Endpoint:
+    """Our tool server where it runs apart: the token lets us in, the key makes it believe our grants."""
+    token, key = settings.mcp_server_token, settings.mcp_grant_key
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    return Endpoint(settings.mcp_server_url or "", headers, key.get_secret_value() if key else None)
+
+
+def _address(settings: Settings, server: McpServer) -> FixedEndpoint:
+    if server.token_env is None:
+        return FixedEndpoint(Endpoint(server.url))
+    token = settings.environment.get(server.token_env)
+    if not token:
+        return FixedEndpoint(None, f"The variable {server.token_env}, which MCP_SERVERS names for a token, is not set.")
+    value = f"Bearer {token}" if server.header.lower() == "authorization" else token
+    return FixedEndpoint(Endpoint(server.url, {server.header: value}))
+
+
+async def _warm(model: "Late[ModelAdapter]") -> None:
+    """Last, for it may take long: what the adapter imports by itself when it is first used."""
+    await (await model()).warm()
+
+
+def _mail(settings: Settings) -> Mail | None:
+    if settings.smtp_host is None:
+        return None
+    from src.api.adapters.mail import MailServer, SmtpMail
+
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+    return SmtpMail(
+        MailServer(
+            settings.smtp_host,
+            settings.smtp_port or (465 if settings.smtp_tls else 587),
+            settings.smtp_from or "",
+            "tls" if settings.smtp_tls else "starttls" if settings.smtp_starttls else "none",
+            settings.smtp_username,
+            password,
+        )
+    )
+
+
+async def _load_accounts(world: World, mailing: Mailing) -> Accounts:
+    await _imported("src.api.services.auth")
+    from src.api.services.auth import Auth
+    from src.api.services.signing import Signing
+
+    settings = world.settings
+    return Auth(
+        world.store,
+        world.ids,
+        signing=Signing(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
+        mailing=mailing,
+        refresh_days=settings.jwt_refresh_token_expire_days,
+        registration_enabled=settings.registration_enabled,
+    )
+
+
+async def _imported(module: str) -> None:
+    """Imports in a thread, so that what is open already goes on answering."""
+    await asyncio.to_thread(importlib.import_module, module)
+
+
+@asynccontextmanager
+async def _loading(*parts: Late[Any]) -> AsyncIterator[None]:
+    """Loads the parts one after the other, in the background. What can't be loaded says so to whoever needs it."""
+
+    async def load() -> None:
+        for part in parts:
+            await part.loaded()
+        # Imports leave megabytes of cycles behind, and nothing else would collect them while the engine is idle.
+        gc.collect()
+
+    task = asyncio.create_task(load(), name="loading")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, *(part.cancel() for part in parts), return_exceptions=True)

@@ -1,0 +1,121 @@
+"""What a request may carry: a bounded body of a known type, and text that every part of the engine can hold."""
+
+import re
+from itertools import accumulate
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.api.errors import BadRequest, TooLarge, UnsupportedMedia
+
+__all__ = ["BodyGuard", "PlainPaths"]
+
+MAX_DEPTH = 64
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+_STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+
+
+class BodyGuard:
+    """Reads the body, up to its limit and no further, before anything else looks at it.
+
+    413 as soon as it is known to be too long, 415 for a type that no route takes, 400 for text that can't be stored.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, forms: frozenset[str]) -> None:
+        self._app = app
+        self._limit = limit
+        self._forms = forms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            _check_address(scope)
+            receive = await self._checked(scope, receive)
+        await self._app(scope, receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "0")
+        if "transfer-encoding" not in headers and declared == "0":
+            return receive
+        if declared.isdecimal() and int(declared[:20]) > self._limit:
+            raise self._too_large()
+        body = await self._read(receive)
+        if body:
+            wanted = FORM if scope["path"] in self._forms else JSON
+            _check_type(headers.get("content-type", ""), wanted)
+            _check_form(body) if wanted == FORM else _check_json(body)
+        return _replaying(body, receive)
+
+    async def _read(self, receive: Receive) -> bytes:
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The client left before its request was complete.")
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                raise self._too_large()
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The body may have at most {self._limit} bytes. Send less.")
+
+
+class PlainPaths:
+    """A path with a trailing slash is the same path without it: no redirect, which would lose a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _check_type(given: str, wanted: str) -> None:
+    if given.partition(";")[0].strip().lower() != wanted:
+        raise UnsupportedMedia(f"Send the body as {wanted} and say so in the header Content-Type.")
+
+
+def _check_address(scope: Scope) -> None:
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+        raise BadRequest("The address holds a NUL character.")
+
+
+def _check_form(body: bytes) -> None:
+    if b"%00" in body or b"\x00" in body:
+        raise BadRequest("The form holds a NUL character.")
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8: the byte at position {error.start} does not belong there.") from error
+    if _NUL_ESCAPE.search(body):
+        raise BadRequest("The body holds a NUL character (\\u0000), which can't be stored.")
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+
+
+def _depth(body: bytes) -> int:
+    return max(accumulate(_STEPS.get(mark, 0) for mark in _STRUCTURE.findall(body)), default=0)

@@ -1,0 +1,110 @@
+"""Every error that a client sees, rendered in one place as RFC 9457 `application/problem+json`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.api.errors import EngineError
+from src.api.schemas.base import JsonObject
+
+__all__ = ["Problems", "of_http", "of_validation"]
+
+logger = logging.getLogger(__name__)
+
+_SENTENCES = {
+    400: "The request could not be read. Check that its body is what its content type says.",
+    404: "There is nothing at this path.",
+    405: "This path does not answer to this method. The header Allow names those that it does.",
+}
+
+
+class Problems:
+    """Turns what the application raises into an answer. A fault of ours is logged once and told without detail."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except EngineError as error:
+            answer = _of_engine(error, scope)
+        except Exception:  # the HTTP error renderer: the last place where a fault can become an answer
+            logger.exception("A request failed at %r", scope["path"], extra={"action": "http.fault"})
+            answer = _problem(
+                scope, 500, "internal", "Internal error", "Something went wrong here, not in the request."
+            )
+        else:
+            return
+        if not started:
+            await answer(scope, receive, send)
+
+
+async def of_http(request: Request, error: HTTPException) -> Response:
+    """The answer for what the framework refuses: unknown paths, wrong methods, unreadable bodies."""
+    status = error.status_code
+    title = HTTPStatus(status).phrase
+    detail = _SENTENCES.get(status, f"{title}.")
+    return _problem(request.scope, status, title.lower().replace(" ", "_"), title, detail, headers=error.headers)
+
+
+async def of_validation(request: Request, error: RequestValidationError) -> Response:
+    """The answer for a request whose shape is wrong: which field, and why, without repeating what was sent."""
+    faults = error.errors()
+    detail = "; ".join(_fault(one["loc"], one["msg"]) for one in faults[:3])
+    more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return _problem(request.scope, 422, "invalid_request", "The request is not valid", f"{detail}{more}.")
+
+
+def _fault(location: Sequence[int | str], message: str) -> str:
+    where, *rest = location
+    if message == "JSON decode error":
+        return "the body is not valid JSON"
+    name = ".".join(str(part) for part in rest) or str(where)
+    return f"{name[:100]}: {message[:1].lower()}{message[1:300]}"
+
+
+def _of_engine(error: EngineError, scope: Scope) -> Response:
+    if error.status >= 500:
+        logger.error("%s: %s", error.code, error.detail, extra={"action": "http.error"})
+    return _problem(scope, error.status, error.code, error.title, error.detail, error.extra, error.headers)
+
+
+def _problem(
+    scope: Scope,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    extra: JsonObject | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body: JsonObject = {
+        **(extra or {}),
+        "type": f"urn:skyflo:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": scope["path"][:500],
+        "request_id": scope.get("state", {}).get("request_id"),
+    }
+    content = orjson.dumps(body)
+    return Response(content, status, headers=headers, media_type="application/problem+json")

@@ -1,0 +1,6 @@
+"""Objects as rows, as the API server prints them for `kubectl get`: names, priorities and texts of its columns."""
+
+from skyflo_sandbox.cluster.tables.columns import columns
+from skyflo_sandbox.cluster.tables.rows import row
+
+__all__ = ["columns", "row"]

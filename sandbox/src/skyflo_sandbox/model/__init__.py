@@ -1,0 +1,1 @@
+"""A deterministic planner behind an OpenAI-compatible endpoint."""

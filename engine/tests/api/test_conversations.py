@@ -1,0 +1,167 @@
+"""Conversations over HTTP, on both databases."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from src.api.ports import Transaction
+from src.api.schemas.records import Approval, Conversation, Record, Run, User
+from tests.support.app import Running, newcomer, problem
+from tests.support.talk import a_call, a_message, a_run, an_approval
+
+
+async def _insert(engine: Running, *rows: Record) -> None:
+    async def body(tx: Transaction) -> None:
+        for row in rows:
+            assert await tx.insert(row)
+
+    await engine.services.conversations._store.transaction(body)
+
+
+async def _made(client: httpx.AsyncClient, **body: Any) -> str:
+    answer = await client.post("/conversations", json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_made_read_changed_and_removed(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    _, client = ana
+    made = await _made(client, title="First")
+    read = (await client.get(f"/conversations/{made}")).json()
+    assert (read["status"], read["exists"], read["title"]) == ("success", True, "First")
+    assert read["messages"] == []
+    assert read["active_run"] is None
+    change = {"title": "Second", "is_active": False, "conversation_metadata": {"color": "blue"}}
+    assert (await client.patch(f"/conversations/{made}", json=change)).json()["title"] == "Second"
+    read = (await client.get(f"/conversations/{made}")).json()
+    assert (read["title"], read["is_active"], read["conversation_metadata"]) == ("Second", False, {"color": "blue"})
+    assert (await client.delete(f"/conversations/{made}")).json() == {"status": "success", "id": made}
+    problem(await client.get(f"/conversations/{made}"), 404)
+    problem(await client.delete(f"/conversations/{made}"), 404)
+    assert (await client.get("/conversations")).json()["data"] == []
+
+
+async def test_the_same_id_is_the_same_conversation(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    wanted = str(uuid4())
+    answers = await asyncio.gather(*(client.post("/conversations", json={"conversation_id": wanted}) for _ in range(5)))
+    assert {answer.json()["id"] for answer in answers} == {wanted}
+    assert len({answer.json()["created_at"] for answer in answers}) == 1
+    other = await newcomer(engine, "bob@example.com")
+    problem(await other.post("/conversations", json={"conversation_id": wanted}), 409)
+
+
+@pytest.mark.promise("authorised")
+async def test_others_see_nothing_of_it(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    bob, eve = await newcomer(engine, "bob@example.com"), await newcomer(engine, "eve@example.com")
+    his = await _made(bob, title="Bob's")
+    unknown = problem(await eve.get(f"/conversations/{uuid4()}"), 404)["detail"]
+    assert problem(await eve.get(f"/conversations/{his}"), 404)["detail"] == unknown
+    problem(await eve.patch(f"/conversations/{his}", json={"title": "Eve's"}), 404)
+    problem(await eve.delete(f"/conversations/{his}"), 404)
+    assert (await eve.get("/conversations")).json()["data"] == []
+    assert (await client.get(f"/conversations/{his}")).status_code == 200
+    problem(await client.patch(f"/conversations/{his}", json={"title": "x"}), 404)
+
+
+async def test_paging_meets_each_once_even_within_one_millisecond(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    owner = (await client.get("/auth/me")).json()["id"]
+    rows = [Conversation(f"{n:032}", owner, f"Number {n}", True, "{}", 0, 1000, 1000 + n // 4, None) for n in range(23)]
+    await _insert(engine, *rows)
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": 5, **({"cursor": cursor} if cursor else {})}
+        page = (await client.get("/conversations", params=query)).json()
+        seen += [one["id"] for one in page["data"]]
+        cursor = page["pagination"]["next_cursor"]
+        assert page["pagination"]["has_more"] is (cursor is not None)
+        if cursor is None:
+            break
+    assert seen == [row.id for row in reversed(rows)]
+
+
+async def test_the_timeline(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    owner = (await client.get("/auth/me")).json()["id"]
+    made = await _made(client, title="Scale")
+    usage = '{"completion_tokens":5,"cost":0.01,"model":"m","prompt_tokens":7,"total_tokens":12,"cached_tokens":0}'
+    run = a_run(made, owner, state="awaiting_approval", usage=usage)
+    await _insert(
+        engine,
+        run,
+        a_message(run, 0, "user", "Scale web to 3", at=1),
+        a_message(run, 1, "assistant", "I look first.", thinking="Hm.", thinking_ms=40, at=2),
+        a_call(run, 1, 0, status="completed", kind="read", result='[{"type":"text","text":"2"}]', ended_at=3, at=2),
+        a_message(run, 2, "assistant", "Now I scale", finish_reason="tool_calls", at=4),
+        a_call(run, 2, 0, status="stale", at=4),
+        a_call(run, 2, 0, version=1, status="awaiting_approval", at=5),
+        a_message(run, 3, "assistant", "hidden branch", hidden=True, at=6),
+    )
+    read = (await client.get(f"/conversations/{made}")).json()
+    user, assistant = read["messages"]
+    assert (user["type"], user["content"], user["timestamp"]) == ("user", "Scale web to 3", 1)
+    kinds = [segment["kind"] for segment in assistant["segments"]]
+    assert kinds == ["thinking", "text", "tool", "text", "tool", "tool"]
+    thinking, _, done, cut, stale, waiting = assistant["segments"]
+    assert (thinking["isComplete"], thinking["durationMs"]) == (True, 40)
+    assert done["toolExecution"]["result"] == [{"type": "text", "text": "2"}]
+    assert done["toolExecution"]["requires_approval"] is False
+    assert cut["finish_reason"] == "tool_calls"
+    assert [stale["toolExecution"]["status"], waiting["toolExecution"]["status"]] == ["stale", "awaiting_approval"]
+    assert assistant["content"] == "I look first.\n\nNow I scale"
+    assert assistant["token_usage"]["total_tokens"] == 12
+    assert assistant["token_usage"]["cost"] == 0.01
+    assert read["active_run"]["state"] == "awaiting_approval"
+    assert (await client.get("/conversations")).json()["data"][0]["active_run"]["run_id"] == run.id
+
+
+async def test_removing_stops_what_runs_in_it(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    owner = (await client.get("/auth/me")).json()["id"]
+    made = await _made(client)
+    resting, waiting = a_run(made, owner, state="awaiting_approval", turn=1), a_run(made, owner, state="waiting")
+    call = a_call(resting, 1, 0, status="awaiting_approval")
+    approval = replace(an_approval(resting), id=call.id)
+    await _insert(engine, resting, waiting, call, approval)
+    assert (await client.delete(f"/conversations/{made}")).status_code == 200
+    store = engine.services.conversations._store
+    runs = await store.read(lambda reader: reader.find(Run, {"conversation_id": made}))
+    assert {run.state for run in runs} == {"stopped"}
+    kept = await store.read(lambda reader: reader.get(Approval, id=call.id))
+    assert kept is not None
+    assert kept.status == "stopped"
+
+
+async def test_a_failed_run_says_why(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    made = await _made(client)
+    run = a_run(made, "u", state="failed", error="The model did not answer.")
+    await _insert(engine, run, a_message(run, 0, "user", "Hello", at=1))
+    _, assistant = (await client.get(f"/conversations/{made}")).json()["messages"]
+    assert (assistant["error"], assistant["segments"]) == ("The model did not answer.", [])
+
+
+@pytest.mark.promise("authorised")
+async def test_an_approver_sees_what_had_an_approval(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    bob = await newcomer(engine, "bob@example.com")
+    plain, risky = await _made(client), await _made(client)
+    run = a_run(risky, "u")
+    approval: Approval = an_approval(run)
+    await _insert(engine, run, approval)
+
+    async def promote(tx: Transaction) -> None:
+        found = await tx.find(User, {"email": "bob@example.com"})
+        await tx.change(User, {"id": found[0].id}, role="approver")
+
+    await engine.services.conversations._store.transaction(promote)
+    problem(await bob.get(f"/conversations/{plain}"), 404)
+    assert (await bob.get(f"/conversations/{risky}")).status_code == 200
+    problem(await bob.patch(f"/conversations/{risky}", json={"title": "x"}), 404)

@@ -1,0 +1,94 @@
+"""Health: alive touches nothing, ready tells of each dependency, and errors are for admins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.api.config.settings import Settings
+from src.api.errors import StoreUnavailable
+from src.api.services.health import Health, Remark
+from tests.support.app import Running, problem, running
+from tests.support.clock import FakeClock
+from tests.support.waiting import eventually
+
+NAMES = ["database", "migrations", "redis", "tool servers", "cluster", "checkpointer", "model"]
+
+
+async def test_alive_and_connected(engine: Running) -> None:
+    async with engine.client() as client:
+        assert (await client.get("/health")).json() == {"status": "ok"}
+        assert (await client.get("/health/database")).json() == {"status": "ok", "database": "connected"}
+
+
+async def test_a_database_that_is_down_is_503_and_alive_stays_alive(
+    engine: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(_: object) -> None:
+        raise StoreUnavailable("The database at db.internal does not answer.")
+
+    monkeypatch.setattr(engine.services.health._store, "read", down)
+    async with engine.client() as client:
+        assert (await client.get("/health")).status_code == 200
+        database = await client.get("/health/database")
+        ready = await client.get("/health/ready")
+    assert (database.status_code, database.json()["status"]) == (503, "error")
+    assert (ready.status_code, ready.json()["status"]) == (503, "error")
+    assert "db.internal" not in ready.text
+
+
+async def test_ready_tells_of_each_dependency(settings: Callable[..., Settings]) -> None:
+    """A tool server that is down degrades it; its reason is for admins."""
+    async with running(settings(local_mode=True)) as engine, engine.client(host="localhost") as client:
+
+        async def told() -> bool:
+            found = (await client.get("/health/ready")).json()["dependencies"]
+            return "error" in [one["state"] for one in found] and "starting" not in [one["state"] for one in found]
+
+        await eventually(told, within=60, what="every dependency's state")
+        answer = await client.get("/health/ready")
+        anonymous = await client.get("/health/ready", headers={"X-Forwarded-For": "10.0.0.1"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    found = {one["name"]: one for one in answer.json()["dependencies"]}
+    assert list(found) == NAMES
+    assert [found[name]["state"] for name in NAMES[:3]] == ["ok", "ok", "off"]
+    assert found["tool servers"]["error"]
+    assert "OPENAI_API_KEY" in found["model"]["hint"]
+    assert all(one["error"] is None for one in anonymous.json()["dependencies"])
+
+
+async def test_ready_with_redis(settings: Callable[..., Settings], redis_url: str) -> None:
+    async with running(settings(redis_url=redis_url)) as engine, engine.client() as client:
+        found = (await client.get("/health/ready")).json()["dependencies"]
+    assert next(one["state"] for one in found if one["name"] == "redis") == "ok"
+
+
+async def test_redis_that_is_down_degrades_only(settings: Callable[..., Settings]) -> None:
+    async with running(settings(redis_url="redis://127.0.0.1:9/0")) as engine, engine.client() as client:
+        answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+
+
+async def test_a_token_that_is_no_longer_valid_does_not_hide_the_health(engine: Running) -> None:
+    async with engine.client("nonsense") as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        problem(await client.get("/auth/me"), 401)
+
+
+async def test_what_hangs_counts_as_down(engine: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hanging() -> Remark | None:
+        await FakeClock().sleep(1_000)
+        return None
+
+    monkeypatch.setattr("src.api.services.health.DEADLINE", 0.5)
+    health = Health(engine.services.health._store, FakeClock(), {"hanging": hanging})
+    found = (await health.ready(None)).dependencies
+    assert [one.state for one in found] == ["ok", "error"]
+
+
+@pytest.mark.promise("contract")
+def test_the_contract_in_docs_is_current() -> None:
+    from src.api.generate import documents
+
+    for path, text in documents().items():
+        assert path.read_text() == text, f"{Path(path).name}: run make generate"

@@ -1,0 +1,120 @@
+"""Asking too often: told with the time to wait, counted for each person, shared between processes by Redis."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from src.api.adapters.rates import Rates
+from src.api.services.rates import LOGINS_PER_ACCOUNT, REGISTRATIONS_PER_ADDRESS
+from tests.support.app import PASSWORD, Running, given, problem, registered, running, signed_in
+from tests.support.services import free_port
+
+MOST = 8
+
+
+@asynccontextmanager
+async def limited(folder: Path, most: int = MOST, **values: object) -> AsyncIterator[Running]:
+    settings = given(folder, **{"rate_limiting_enabled": True, "rate_limit_per_minute": most, **values})
+    async with running(settings) as app:
+        yield app
+
+
+async def asks(client: httpx.AsyncClient, times: int, **headers: str) -> list[int]:
+    return [(await client.get("/conversations", headers=headers)).status_code for _ in range(times)]
+
+
+async def test_too_often_is_told_with_the_time_to_wait(tmp_path: Path) -> None:
+    async with limited(tmp_path, local_mode=True) as app, app.client(host="localhost") as me:
+        assert await asks(me, MOST) == [200] * MOST
+        refused = await me.get("/conversations")
+    body = problem(refused, 429)
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert body["code"] == "too_many_requests"
+
+
+async def test_health_is_never_refused(tmp_path: Path) -> None:
+    async with limited(tmp_path, 1) as app, app.client() as anybody:
+        assert {(await anybody.get("/health")).status_code for _ in range(5)} == {200}
+
+
+async def test_each_person_has_a_count_of_their_own_wherever_they_are(tmp_path: Path) -> None:
+    async with limited(tmp_path, 100, registration_enabled=True) as app, app.client() as anybody:
+        for name in ("ana", "bo"):
+            await registered(anybody, f"{name}@team.example")
+        ana, bo = [await signed_in(anybody, f"{name}@team.example") for name in ("ana", "bo")]
+        async with app.client(ana) as here, app.client(ana, peer="203.0.113.9") as there, app.client(bo) as other:
+            assert 429 not in await asks(here, 60)
+            assert 429 in await asks(there, 60)
+            assert (await other.get("/conversations")).status_code == 200
+
+
+async def test_a_guesser_is_slowed_at_the_account_and_its_owner_at_other_doors_is_not(tmp_path: Path) -> None:
+    async with limited(tmp_path, 100) as app, app.client() as guesser:
+        await registered(guesser, "ana@team.example")
+        token = await signed_in(guesser, "ana@team.example")
+        wrong = {"username": "Ana@team.example ", "password": "guess"}
+        codes = [(await guesser.post("/auth/jwt/login", data=wrong)).status_code for _ in range(LOGINS_PER_ACCOUNT)]
+        assert codes[-1] == 429
+        async with app.client(peer="203.0.113.9") as from_elsewhere:
+            assert (await from_elsewhere.post("/auth/jwt/login", data=wrong)).status_code == 429
+        async with app.client(token) as ana:
+            assert (await ana.get("/auth/me")).status_code == 200
+
+
+async def test_registering_is_slowed_too(tmp_path: Path) -> None:
+    async with limited(tmp_path, 100) as app, app.client() as anybody:
+        wanted = [{"email": f"p{n}@team.example", "password": PASSWORD} for n in range(REGISTRATIONS_PER_ADDRESS + 1)]
+        codes = [(await anybody.post("/auth/register/register", json=one)).status_code for one in wanted]
+    assert codes[-1] == 429
+    assert 429 not in codes[:-1]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "own_count"),
+    [
+        ((), "198.51.100.1", False),
+        (("192.0.2.0/24",), "198.51.100.1", True),
+        (("192.0.2.0/24",), "6.6.6.6, 198.51.100.1, 192.0.2.9", True),
+        (("192.0.2.0/24",), "nonsense", False),
+    ],
+)
+async def test_only_a_trusted_proxy_names_the_address(
+    tmp_path: Path, trusted: tuple[str, ...], forwarded: str, own_count: bool
+) -> None:
+    async with limited(tmp_path, trusted_proxies=trusted) as app, app.client(peer="192.0.2.7") as behind:
+        assert 429 in await asks(behind, MOST + 1)
+        assert (429 not in await asks(behind, 1, **{"X-Forwarded-For": forwarded})) is own_count
+
+
+async def test_what_a_client_prepends_changes_nothing(tmp_path: Path) -> None:
+    async with limited(tmp_path, trusted_proxies=("192.0.2.7",)) as app, app.client(peer="192.0.2.7") as behind:
+        made_up = [await asks(behind, 1, **{"X-Forwarded-For": f"10.0.0.{n}, 198.51.100.1"}) for n in range(MOST + 1)]
+    assert made_up[-1] == [429]
+
+
+async def test_processes_share_their_counts_by_redis(redis_url: str) -> None:
+    first, second = Rates(redis_url), Rates(redis_url)
+    try:
+        waits = [await each.hit("b", "k", 4) for _ in range(3) for each in (first, second)]
+    finally:
+        await first.aclose()
+        await second.aclose()
+    assert waits[:4] == [None] * 4
+    assert all(waits[4:])
+
+
+async def test_while_redis_is_away_a_process_counts_by_itself(start_redis: object, tmp_path: Path) -> None:
+    port = free_port()
+    rates = Rates(f"redis://127.0.0.1:{port}")
+    try:
+        waits = [await rates.hit("b", "k", 3) for _ in range(4)]
+        assert waits[:3] == [None] * 3
+        assert waits[3]
+        with ExitStack() as stack:
+            stack.enter_context(start_redis(port))  # type: ignore[operator]
+            assert await rates.hit("b", "k", 3) is None
+    finally:
+        await rates.aclose()

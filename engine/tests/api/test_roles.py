@@ -1,0 +1,191 @@
+"""Every route for everybody: one row each, so that a new route without a row fails."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from src.api.ports import Transaction
+from src.api.schemas.records import ApiToken, Conversation, Record, User
+from tests.support.app import BASE, Running, given, registered, running, signed_in
+from tests.support.rows import row
+from tests.support.talk import a_call, a_run, an_approval
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("authorised")]
+
+PEOPLE = ("anonymous", "viewer", "other", "owner", "token", "approver", "admin")
+"""`other` is a member, `owner` a member whose conversation it is, `token` a machine's token of the owner."""
+
+Row = tuple[int, int, int, int, int, int, int]
+PUBLIC: Row = (200,) * 7
+SIGNED_IN: Row = (401, 200, 200, 200, 200, 200, 200)
+MINE: Row = (401, 404, 404, 200, 200, 404, 404)
+SEEN: Row = (401, 404, 404, 200, 200, 200, 200)
+
+ROUTES: dict[str, Row] = {
+    "GET /health": PUBLIC,
+    "GET /health/database": PUBLIC,
+    "GET /health/ready": PUBLIC,
+    "POST /agent/chat": (401, 404, 404, 409, 409, 404, 404),
+    "GET /agent/approvals": SIGNED_IN,
+    "GET /agent/approvals/{call_id}": SEEN,
+    "POST /agent/approvals/{call_id}": (401, 404, 404, 409, 403, 409, 409),
+    "POST /agent/approvals/{call_id}/verify": (401, 404, 404, 409, 403, 409, 409),
+    "POST /agent/stop": (401, 404, 404, 200, 200, 404, 200),
+    "GET /agent/runs": SIGNED_IN,
+    "GET /agent/runs/{run_id}": SEEN,
+    "GET /agent/runs/{run_id}/events": SEEN,
+    "GET /agent/tools": SIGNED_IN,
+    "POST /conversations": SIGNED_IN,
+    "GET /conversations": SIGNED_IN,
+    "GET /conversations/{conversation_id}": SEEN,
+    "GET /conversations/{conversation_id}/export": SEEN,
+    "PATCH /conversations/{conversation_id}": MINE,
+    "DELETE /conversations/{conversation_id}": MINE,
+    "POST /auth/jwt/login": (400,) * 7,
+    "POST /auth/jwt/logout": (401, 204, 204, 204, 204, 204, 204),
+    "POST /auth/register/register": (403,) * 7,
+    "POST /auth/logout": SIGNED_IN,
+    "POST /auth/refresh": (401,) * 7,
+    "POST /auth/refresh/issue": (401, 200, 200, 200, 403, 200, 200),
+    "POST /auth/reset-password/forgot-password": (202,) * 7,
+    "POST /auth/reset-password/reset-password": (400,) * 7,
+    "POST /auth/verify/request-verify-token": (202,) * 7,
+    "POST /auth/verify/verify": (400,) * 7,
+    "GET /auth/users/me": SIGNED_IN,
+    "PATCH /auth/users/me": (401, 200, 200, 200, 403, 200, 200),
+    "PATCH /auth/users/me/password": (401, 400, 400, 400, 403, 400, 400),
+    "GET /auth/users/{user_id}": (401, 403, 403, 403, 403, 403, 200),
+    "PATCH /auth/users/{user_id}": (401, 403, 403, 403, 403, 403, 200),
+    "DELETE /auth/users/{user_id}": (401, 403, 403, 403, 403, 403, 204),
+    "GET /auth/tokens": (401, 200, 200, 200, 403, 200, 200),
+    "POST /auth/tokens": (401, 201, 201, 201, 403, 201, 201),
+    "DELETE /auth/tokens/{token_id}": (401, 404, 404, 204, 403, 404, 404),
+    "GET /team/members": (401, 403, 403, 403, 403, 403, 200),
+    "POST /team/members": (401, 403, 403, 403, 403, 403, 409),
+    "PATCH /team/members/{member_id}": (401, 403, 403, 403, 403, 403, 200),
+    "DELETE /team/members/{member_id}": (401, 403, 403, 403, 403, 403, 200),
+    "GET /auth/is_admin_user": PUBLIC,
+    "GET /auth/me": SIGNED_IN,
+    "PATCH /auth/me": (401, 200, 200, 200, 403, 200, 200),
+}
+CASES = [(route, person, status) for route, row in ROUTES.items() for person, status in zip(PEOPLE, row, strict=True)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """People with their tokens, and what the owner has: a conversation at work, and one that awaits approval."""
+
+    engine: Running
+    tokens: dict[str, str]
+    owner_id: str
+
+    async def insert(self, *rows: Record) -> None:
+        async def body(tx: Transaction) -> None:
+            for one in rows:
+                assert await tx.insert(one)
+
+        await self.engine.services.conversations._store.transaction(body)
+
+    async def request(self, route: str) -> dict[str, Any]:
+        """The route's request, about rows of its own that nobody has touched."""
+        busy, waiting = self._conversation(), self._conversation()
+        at_work = a_run(busy.id, self.owner_id, state="running", owner="w", fence=1, lease_until=9_999_999_999_999)
+        resting = a_run(waiting.id, self.owner_id, state="awaiting_approval", turn=1)
+        call = a_call(resting, 1, 0, status="awaiting_approval")
+        approval = replace(an_approval(resting, digest="d", approve_by=9_999_999_999_999), id=call.id)
+        await self.insert(busy, waiting, at_work, resting, call, approval)
+        method, _, path = route.partition(" ")
+        fresh = row(User, id=f"new-{busy.id}", email=busy.id, role="viewer", kubernetes_groups="[]", created_at=1)
+        lent = row(ApiToken, id=f"token-{busy.id}", user_id=self.owner_id, token_sha256=busy.id, scopes="read")
+        await self.insert(fresh, lent)
+        ids = {
+            "token_id": lent.id,
+            "member_id": fresh.id,
+            "user_id": fresh.id,
+            "call_id": call.id,
+            "run_id": resting.id,
+            "conversation_id": waiting.id,
+        }
+        bodies: dict[str, dict[str, Any]] = {
+            "/agent/chat": {"messages": [{"role": "user", "content": "x"}], "conversation_id": busy.id},
+            "/agent/approvals/{call_id}": {"approve": True, "conversation_id": waiting.id, "digest": "other"},
+            "/agent/stop": {"conversation_id": busy.id, "run_id": at_work.id},
+            "/auth/users/me/password": {"current_password": "wrong", "new_password": "another one, long enough"},
+            "/team/members": {"email": "owner@example.com", "password": "long enough to be one"},
+            "/auth/reset-password/forgot-password": {"email": "nobody@example.com"},
+            "/auth/reset-password/reset-password": {"token": "x", "password": "long enough to be one"},
+            "/auth/verify/request-verify-token": {"email": "nobody@example.com"},
+            "/auth/verify/verify": {"token": "x"},
+            "/auth/tokens": {"name": "bot"},
+            "/auth/register/register": {"email": "late@example.com", "password": "long enough to be one"},
+        }
+        wanted: dict[str, Any] = {"method": method, "url": path.format(**ids)}
+        if path == "/auth/jwt/login":
+            wanted["data"] = {"username": "nobody@example.com", "password": "wrong"}
+        elif method in ("POST", "PATCH"):
+            wanted["json"] = bodies.get(path, {})
+        return wanted
+
+    def _conversation(self) -> Conversation:
+        made = row(Conversation, owner_id=self.owner_id, metadata="{}", is_active=True, created_at=1, updated_at=1)
+        return replace(made, id=self.engine.services.conversations._ids.new())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    settings = given(tmp_path_factory.mktemp("data"), registration_enabled=True)
+    async with running(settings) as engine, engine.client() as client:
+        ids = {}
+        for name in ("admin", "viewer", "other", "owner", "approver"):
+            ids[name] = (await registered(client, f"{name}@example.com"))["id"]
+        tokens = {name: await signed_in(client, f"{name}@example.com") for name in ids}
+        roles = {"other": "member", "owner": "member", "approver": "approver"}
+
+        async def promote(tx: Transaction) -> None:
+            for name, role in roles.items():
+                assert await tx.change(User, {"id": ids[name]}, role=role)
+
+        await engine.services.conversations._store.transaction(promote)
+        machines = {
+            "token": await _machine(engine, tokens["owner"], "chat"),
+            "reader": await _machine(engine, tokens["admin"], "read"),
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(await engine.services.accounts(), "_registration_enabled", False)
+            yield Scene(engine, {**tokens, **machines}, ids["owner"])
+
+
+async def _machine(engine: Running, owner: str, scope: str) -> str:
+    """An API token of this person's."""
+    async with engine.client(owner) as client:
+        answer = await client.post("/auth/tokens", json={"name": "deploy bot", "scopes": [scope]})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["token"])
+
+
+async def test_every_route_has_its_row(scene: Scene) -> None:
+    paths = scene.engine.app.openapi()["paths"]
+    found = {f"{method.upper()} {path.removeprefix(BASE)}" for path, methods in paths.items() for method in methods}
+    assert found == set(ROUTES)
+
+
+@pytest.mark.parametrize(("route", "person", "status"), CASES)
+async def test_who_may(scene: Scene, route: str, person: str, status: int) -> None:
+    token = scene.tokens.get(person)
+    if "logout" in route and person not in ("anonymous", "token"):
+        async with scene.engine.client() as client:
+            token = await signed_in(client, f"{person}@example.com")
+    async with scene.engine.client(token) as client:
+        answer = await client.request(**await scene.request(route))
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("route", [route for route, row in ROUTES.items() if row[0] == 401 and route[:3] != "GET"])
+async def test_a_token_that_may_only_read_changes_nothing(scene: Scene, route: str) -> None:
+    """Not even an admin's."""
+    async with scene.engine.client(scene.tokens["reader"]) as client:
+        answer = await client.request(**await scene.request(route))
+    assert answer.status_code == (401 if route == "POST /auth/refresh" else 403), answer.text

@@ -1,0 +1,108 @@
+"""Connections that break: everything comes once, and nothing is asked twice."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.counting import Counting
+from tests.support.engines import Engine
+from tests.support.scripted_model import ScriptedModel
+from tests.support.terminal import COMMAND, Shell
+from tests.support.terminal_proxy import bad_line
+
+WORDS = " ".join(f"word{n}" for n in range(150))
+
+
+def test_an_answer_comes_whole_over_a_line_that_breaks(shell: Shell, shared_engine: Engine) -> None:
+    with bad_line(shared_engine.port, [900, 700, 1500, 2000]) as line:
+        shell.server = line.url
+        done = shell.run("chat", "speak at length")
+        assert line.taken > 4
+    assert (done.code, done.out) == (0, f"{WORDS}\n")
+    assert done.err.count("reconnecting") == done.err.count("reconnected") >= 1
+
+
+def test_every_event_is_told_once(shell: Shell, shared_engine: Engine) -> None:
+    with bad_line(shared_engine.port, [2500, 1000, 0, 3000]) as line:
+        shell.server = line.url
+        done = shell.run("chat", "--json", "speak at length")
+    numbers = [event["seq"] for event in done.events if "seq" in event]
+    assert done.code == 0
+    assert numbers == sorted(set(numbers))
+    assert "".join(event["text"] for event in done.events if event["type"] == "token") == WORDS
+
+
+def test_a_question_whose_answer_never_came_is_asked_once(
+    shell: Shell, shared_engine: Engine, model: ScriptedModel
+) -> None:
+    with bad_line(shared_engine.port, [0, 50]) as line:
+        shell.server = line.url
+        done = shell.run("chat", "--json", "hello, only once")
+    assert done.code == 0
+    assert sum("hello, only once" in json.dumps(asked.body) for asked in model.asked) == 1
+
+
+def test_a_decision_whose_answer_never_came_is_made_once(
+    shell: Shell, shared_engine: Engine, counting: Counting
+) -> None:
+    asked = shell.run("chat", "--json", "set ba=1")
+    call = next(event for event in asked.events if event["type"] == "tool.awaiting_approval")
+    with bad_line(shared_engine.port, [2500]) as line:
+        shell.server = line.url
+        done = shell.run("approvals", "approve", call["call_id"], "--digest", call["digest"])
+    assert done.code == 0, done.err
+    assert [effect.value for effect in counting.effects() if effect.name == "ba"] == ["1"]
+
+
+def test_ctrl_c_stops_a_run_without_a_terminal_too(shell: Shell) -> None:
+    command = [*COMMAND, "chat", "--json", "speak slowly"]
+    process = subprocess.Popen(command, env=shell.environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    assert process.stdout is not None
+    with process, process.stdout as output:
+        while json.loads(output.readline())["type"] != "token":
+            pass
+        process.send_signal(signal.SIGINT)
+        *_, last = [json.loads(line) for line in output]
+        assert process.wait(20) == 130
+    assert (last["type"], last["status"]) == ("workflow_complete", "stopped")
+
+
+def test_a_reader_that_leaves_is_no_fault(shell: Shell) -> None:
+    typed = f"{sys.executable} -m src.cli.main chat 'speak at length' | head -c 5"
+    done = subprocess.run(["sh", "-c", typed], env=shell.environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "word0"
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_is_no_fault(shell: Shell, closed: str) -> None:
+    typed = f"{sys.executable} -m src.cli.main chat hello {closed}"
+    done = subprocess.run(["sh", "-c", typed], env=shell.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+
+
+def test_a_simple_terminal_gets_plain_text(shell: Shell) -> None:
+    shell.extra["TERM"] = "dumb"
+    with shell.on_terminal("chat", "in markdown") as on:
+        on.expect("# Pods")
+        assert on.ends() == 0
+    assert "\x1b" not in on.raw
+
+
+def test_no_colour_where_none_is_wanted(shell: Shell) -> None:
+    shell.extra["NO_COLOR"] = "1"
+    with shell.on_terminal("chat", "set bb=1") as on:
+        on.expect("[l]eave")
+        on.type("l")
+        assert on.ends() == 3
+    assert "\x1b[32m" not in on.raw
+
+
+def test_a_locale_without_the_signs_is_no_fault(shell: Shell) -> None:
+    shell.extra |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    assert shell.run("chat", "read the thing").code == 0
+    assert shell.run("chat", "refuse me").code == 1

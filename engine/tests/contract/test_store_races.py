@@ -1,0 +1,307 @@
+"""Many writers, cancelled callers, other processes."""
+
+import asyncio
+import random
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from src.api.adapters.store.store import TortoiseStore, open_store
+from src.api.errors import StoreUnavailable
+from src.api.ports import Transaction
+from src.api.schemas.query import Plus
+from src.api.schemas.records import Approval, JournalEvent, Run
+from tests.support.rows import row
+from tests.support.store_process import ROUNDS, store_process
+from tests.support.writing import insert, journal
+
+RUN = row(Run, id="r", conversation_id="c", state="running", fence=1)
+
+
+@pytest.mark.promise("one-decision")
+async def test_of_four_racing_compare_and_sets_one_wins(store: TortoiseStore) -> None:
+    await insert(store, row(Approval, id="a", status="pending"))
+
+    async def decide(racer: int, n: int) -> bool:
+        guard = {"id": "a", "status": "pending", "approve_by": n}
+        return await store.transaction(lambda t: t.change(Approval, guard, status=f"by {racer}")) is not None
+
+    for n in range(300):
+        await store.transaction(lambda t, n=n: t.change(Approval, {"id": "a"}, status="pending", approve_by=n))
+        assert sum(await asyncio.gather(*(decide(racer, n) for racer in range(4)))) == 1
+
+
+@pytest.mark.promise("one-owner")
+async def test_a_zombie_s_guarded_write_does_not_pass_a_take_over(store: TortoiseStore) -> None:
+    await insert(store, RUN)
+
+    async def write(t: Transaction) -> Run | None:
+        return await t.change(Run, {"id": "r", "fence": 1}, turn=Plus(1))
+
+    async def take_over(t: Transaction) -> Run | None:
+        return await t.change(Run, {"id": "r", "fence": 1}, fence=Plus(1))
+
+    for _ in range(100):
+        await store.transaction(lambda t: t.change(Run, {"id": "r"}, fence=1, turn=0))
+        _, written = await asyncio.gather(store.transaction(take_over), store.transaction(write, upkeep=True))
+        after = await store.read(lambda reader: reader.get(Run, id="r"))
+        assert after is not None
+        assert (after.fence, after.turn) == (2, 1 if written else 0)
+        assert await store.transaction(write) is None
+
+
+@pytest.mark.parametrize("upkeep", [False, True])
+async def test_cancelled_callers_leave_nothing_behind(store: TortoiseStore, upkeep: bool) -> None:
+    """400 cancellations, at every point from before BEGIN to after COMMIT."""
+    await insert(store, RUN)
+    ended: list[int] = []
+
+    async def body(t: Transaction) -> None:
+        run = await t.change(Run, {"id": "r"}, restarts=Plus(1))
+        assert run is not None
+        await t.insert(row(JournalEvent, run_id="r", n=run.restarts))
+        ended.append(run.restarts)
+
+    for n in range(400):
+        caller = asyncio.create_task(store.transaction(body, upkeep=upkeep))
+        for _ in range(random.randrange(1 + n)):
+            await asyncio.sleep(0)
+        caller.cancel()
+        (outcome,) = await asyncio.gather(caller, return_exceptions=True)
+        assert outcome is None or isinstance(outcome, asyncio.CancelledError)
+        await _check(store, ended)
+
+
+async def _check(store: TortoiseStore, ended: list[int]) -> None:
+    """The caller knows, so the outcome is there: no transaction is still under way, none is half done."""
+    tail = await store.read(lambda reader: reader.tail("r", max(0, len(ended) - 400), 1000))
+    run = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert tail is not None
+    assert run is not None
+    assert run.restarts == len(tail.events) == len(ended)
+
+
+async def test_a_caller_cancelled_again_and_again_still_waits_for_the_outcome(store: TortoiseStore) -> None:
+    await insert(store, RUN)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def body(t: Transaction) -> None:
+        await t.change(Run, {"id": "r"}, restarts=7)
+        entered.set()
+        await leave.wait()
+
+    caller = asyncio.create_task(store.transaction(body))
+    await entered.wait()
+    for _ in range(10):
+        caller.cancel()
+        await asyncio.sleep(0)
+    assert not caller.done()
+    leave.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    run = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert run is not None
+    assert run.restarts == 7
+
+
+async def test_a_closed_loop_leaves_no_lock(sqlite_store_url: str) -> None:
+    """When a process ends, even the shielded tasks are cancelled: in the middle of BEGIN, of a body, of COMMIT."""
+
+    def run(steps: int) -> None:
+        async def main() -> None:
+            async with open_store(sqlite_store_url) as store:
+                task = asyncio.create_task(store.transaction(lambda t: t.change(Run, {"id": "r"}, restarts=Plus(1))))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                for each in asyncio.all_tasks() - {asyncio.current_task()}:
+                    each.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=Plus(1)))
+
+        asyncio.run(main())
+
+    async with open_store(sqlite_store_url) as store:
+        await insert(store, RUN)
+        for steps in range(0, 120, 4):
+            await asyncio.to_thread(run, steps)
+        after = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert after is not None
+    assert after.turn == 30
+
+
+@pytest.mark.promise("replay", "ordered")
+async def test_a_follower_misses_no_event(store: TortoiseStore) -> None:
+    """1,000 events by eight writers; whoever has seen n can't miss one below it."""
+    await insert(store, RUN)
+    seen: list[int] = []
+
+    async def write() -> None:
+        for _ in range(125):
+            await store.transaction(lambda t: journal(t, "r"))
+
+    async def follow() -> None:
+        while len(seen) < 1000:
+            tail = await store.read(lambda reader: reader.tail("r", seen[-1] if seen else 0, 50))
+            assert tail is not None
+            assert len(tail.events) in {50, tail.journal - (seen[-1] if seen else 0)}
+            seen.extend(event.n for event in tail.events)
+
+    await asyncio.wait_for(asyncio.gather(follow(), *(write() for _ in range(8))), 100)
+    assert seen == list(range(1, 1001))
+
+
+async def test_a_reader_does_not_wait_for_a_writer(store: TortoiseStore) -> None:
+    await insert(store, RUN)
+    read_within: list[Run | None] = []
+
+    def reader() -> "asyncio.Task[Run | None]":
+        return outside.create_task(store.read(lambda r: r.get(Run, id="r")))
+
+    async with asyncio.TaskGroup() as outside:
+        entered, leave = asyncio.Event(), asyncio.Event()
+
+        async def body(t: Transaction) -> None:
+            await t.change(Run, {"id": "r"}, restarts=9)
+            entered.set()
+            await leave.wait()
+
+        writing = outside.create_task(store.transaction(body))
+        await entered.wait()
+        read_within.append(await asyncio.wait_for(reader(), 3))
+        leave.set()
+        await writing
+        read_within.append(await reader())
+
+    assert [run.restarts for run in read_within if run] == [0, 9]
+
+
+async def test_upkeep_does_not_wait_for_the_pool(postgres_store_url: str) -> None:
+    async with open_store(postgres_store_url, pool_size=2) as store:
+        await insert(store, RUN)
+        leave = asyncio.Event()
+        entered = asyncio.Semaphore(0)
+
+        async def body(_: Transaction) -> None:
+            entered.release()
+            await leave.wait()
+
+        busy = [asyncio.create_task(store.transaction(body)) for _ in range(2)]
+        await entered.acquire()
+        await entered.acquire()
+        renewed = store.transaction(lambda t: t.change(Run, {"id": "r"}, lease_until=5), upkeep=True)
+        assert await asyncio.wait_for(renewed, 3)
+        leave.set()
+        await asyncio.gather(*busy)
+
+
+async def test_upkeep_gets_its_turn_among_many_writers(sqlite_store_url: str) -> None:
+    async with open_store(sqlite_store_url) as store:
+        await insert(store, RUN)
+        renewals = 0
+
+        async def write() -> None:
+            while renewals < 20:
+                await store.transaction(lambda t: t.change(Run, {"id": "r"}, restarts=Plus(1)))
+
+        writers = [asyncio.create_task(write()) for _ in range(8)]
+        for _ in range(20):
+            renewed = store.transaction(lambda t: t.change(Run, {"id": "r"}, lease_until=Plus(1)), upkeep=True)
+            await asyncio.wait_for(renewed, 2)
+            renewals += 1
+        await asyncio.gather(*writers)
+
+
+async def test_two_processes_lose_no_increment(store: TortoiseStore, store_url: str) -> None:
+    await insert(store, RUN)
+    with store_process(store_url, "increment") as first, store_process(store_url, "increment") as second:
+        assert (first.wait(100), second.wait(100)) == (0, 0)
+
+    run = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert run is not None
+    assert run.restarts == 2 * ROUNDS
+
+
+# -- SQLite
+
+
+async def test_a_file_that_somebody_else_holds_is_unavailable_and_then_free(sqlite_store_url: str) -> None:
+    path = sqlite_store_url.removeprefix("sqlite://")
+    async with open_store(sqlite_store_url) as store:
+        await insert(store, RUN)
+        await _patience(store, 50)
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        for upkeep in (False, True):
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1), upkeep=upkeep)
+        assert await store.read(lambda reader: reader.get(Run, id="r"))
+        holder.rollback()
+        holder.close()
+        assert await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1))
+        assert await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1), upkeep=True)
+
+
+async def _patience(store: TortoiseStore, milliseconds: int) -> None:
+    for upkeep in (False, True):
+        run: Callable[[Transaction], Awaitable[object]] = lambda t: t._run(  # type: ignore[attr-defined]  # noqa: E731
+            (f"PRAGMA busy_timeout = {milliseconds}", [])
+        )
+        await store.transaction(run, upkeep=upkeep)
+
+
+async def test_a_full_disk_undoes_the_transaction_and_frees_the_file(sqlite_store_url: str) -> None:
+    async with open_store(sqlite_store_url) as store:
+        await insert(store, RUN)
+
+        async def fill(t: Transaction) -> None:
+            await t._run(("PRAGMA max_page_count = 1", []))  # type: ignore[attr-defined]
+            await t.change(Run, {"id": "r"}, error="x" * 1_000_000)
+
+        async def make_room(t: Transaction) -> None:
+            await t._run(("PRAGMA max_page_count = 1000000", []))  # type: ignore[attr-defined]
+            await t.change(Run, {"id": "r"}, error="room")
+
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.transaction(fill)
+        await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=4), upkeep=True)
+        await store.transaction(make_room)
+        run = await store.read(lambda reader: reader.get(Run, id="r"))
+        assert run is not None
+        assert (run.turn, run.error) == (4, "room")
+
+
+async def test_a_folder_that_is_not_there_yet(tmp_path: Path, migrated_sqlite: Path) -> None:
+    folder = tmp_path / "later"
+    async with open_store(f"sqlite://{folder / 'store.sqlite3'}") as store:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await insert(store, RUN)
+            with pytest.raises(StoreUnavailable):
+                await store.version()
+        folder.mkdir()
+        shutil.copy(migrated_sqlite, folder / "store.sqlite3")
+        await insert(store, RUN)
+        assert await store.read(lambda reader: reader.get(Run, id="r")) == RUN
+
+
+async def test_commits_reach_the_disk(store: TortoiseStore, store_url: str) -> None:
+    """FULL on SQLite; `synchronous_commit` on PostgreSQL even where the server's default is off."""
+    setting = ("PRAGMA synchronous", []) if store_url.startswith("sqlite") else ("SHOW synchronous_commit", [])
+    answers = [
+        await store.transaction(lambda t: t._run(setting), upkeep=upkeep)  # type: ignore[attr-defined]
+        for upkeep in (False, True)
+    ]
+    assert [rows[0][0] for rows in answers] == ([2, 2] if store_url.startswith("sqlite") else ["on", "on"])
+
+
+async def test_every_connection_is_given_back(postgres_store_url: str) -> None:
+    async with open_store(postgres_store_url, pool_size=3) as store:
+        await insert(store, RUN)
+        await asyncio.gather(*(store.transaction(lambda t: journal(t, "r")) for _ in range(50)))
+    with psycopg.connect(postgres_store_url) as other:
+        count = other.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone()
+    assert count == (1,)

@@ -1,0 +1,134 @@
+"""`python -m src.api.up`, which is `make up`: what it says, where it listens, how it ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import eventually
+
+ENGINE = Path(__file__).parents[2]
+START_SECONDS = 60
+
+
+class Up:
+    """The process, its output so far, and the tool server that it has started."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.said = ""
+
+    def until(self, part: str) -> str:
+        """Reads what it says until a line holds `part`; the rest of that line."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+            if part in line:
+                return line.partition(part)[2].strip()
+        raise AssertionError(f"it ended without saying {part!r}:\n{self.said}")
+
+    def children(self) -> list[int]:
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, check=False)
+        return [int(pid) for pid in listed.stdout.split()]
+
+    def end(self, seconds: float) -> int:
+        """Its exit code, once it has ended."""
+        return self.process.wait(timeout=seconds)
+
+
+@contextmanager
+def started(folder: Path, **environment: str) -> Iterator[Up]:
+    given = {
+        **os.environ,
+        "SKYFLO_ENV_FILE": "",
+        "DATA_DIR": str(folder),
+        "PORT": "0",
+        "PYTHONUNBUFFERED": "1",
+        "SANDBOX": "none",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "src.api.up"],
+        cwd=ENGINE,
+        env=given | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with ExitStack() as stack:
+        stack.callback(process.wait, 10)
+        stack.callback(process.kill)
+        if process.stdout is not None:
+            stack.enter_context(process.stdout)
+        yield Up(process)
+
+
+async def gone(pids: list[int], seconds: float) -> None:
+    """Returns when none of the processes is left."""
+    await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds, "the end of the children")
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, float, list[int]]]:
+    """One start with nothing configured, asked for its health, and stopped by Ctrl-C."""
+    with started(tmp_path_factory.mktemp("up")) as up:
+        address = up.until("Skyflo is at ").split()[0]
+        with urllib.request.urlopen(f"{address}/api/v1/health", timeout=START_SECONDS) as response:  # noqa: S310
+            assert json.load(response) == {"status": "ok"}
+        children = up.children()
+        began = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        assert up.end(20) == 0
+        yield up, time.monotonic() - began, children
+
+
+def test_what_is_missing_is_said_with_how_to_set_it(ended: tuple[Up, float, list[int]]) -> None:
+    said = ended[0].said
+    assert "set OPENAI_API_KEY, or LLM_HOST" in said
+    assert "No cluster: ~/.kube/config is not there. Set KUBECONFIG" in said
+    assert "http://localhost:" in said
+
+
+async def test_ctrl_c_stops_all_within_seconds(ended: tuple[Up, float, list[int]]) -> None:
+    _, seconds, children = ended
+    assert seconds < 10
+    assert children
+    await gone(children, 5)
+
+
+async def test_a_kill_leaves_no_orphan(tmp_path: Path) -> None:
+    with started(tmp_path) as up:
+        up.until("Skyflo is at ")
+        children = up.children()
+        up.process.send_signal(signal.SIGKILL)
+        up.end(5)
+        assert children
+        await gone(children, 10)
+
+
+def test_the_cluster_that_was_found_is_named_and_read_only(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\ncurrent-context: production\n")
+    with started(tmp_path, KUBECONFIG=str(kubeconfig), OPENAI_API_KEY="sk-canary-0123456789") as up:
+        up.until("set CLUSTERS=production")
+        assert f"Cluster   production ({kubeconfig})" in up.said
+        assert "OPENAI_API_KEY" not in up.said
+        assert "canary" not in up.said
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with started(tmp_path, PORT=port) as up:
+            up.until(f"PORT: {port} on 127.0.0.1 is taken by another program")
+            assert up.end(20) == 1
+    assert "Traceback" not in up.said

@@ -1,0 +1,78 @@
+"""A process of its own that writes to a store: `python -m tests.support.store_process <url> <what>`."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from src.api.adapters.store.migrations import migrate
+from src.api.adapters.store.store import TortoiseStore, open_store
+from src.api.errors import StoreUnavailable
+from src.api.ports import Transaction
+from src.api.schemas.query import Plus
+from src.api.schemas.records import Run
+from tests.support.services import PROJECT
+
+ROUNDS = 200
+
+
+class StoreProcess(subprocess.Popen[str]):
+    def line(self) -> str:
+        assert self.stdout is not None
+        return self.stdout.readline().strip()
+
+
+@contextmanager
+def store_process(url: str, what: str) -> Iterator[StoreProcess]:
+    """Starts one; it is killed at the end of the block if it has not ended by itself."""
+    command = [sys.executable, "-m", "tests.support.store_process", url, what]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "engine")}
+    with StoreProcess(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+            process.wait(timeout=60)
+        finally:
+            process.kill()
+
+
+async def increment(store: TortoiseStore) -> None:
+    """Reads, then writes what it read plus one: right only if nobody can write in between."""
+
+    async def body(t: Transaction) -> None:
+        await t.change(Run, {"id": "r"}, touched_at=Plus(1))
+        run = await t.get(Run, id="r")
+        assert run is not None
+        await t.change(Run, {"id": "r"}, restarts=run.restarts + 1)
+
+    for _ in range(ROUNDS):
+        await store.transaction(body)
+
+
+async def hold(store: TortoiseStore) -> None:
+    """Locks the run's row, says so, and goes on when it is woken."""
+
+    async def body(t: Transaction) -> None:
+        await t.change(Run, {"id": "r"}, restarts=Plus(100))
+        await t.get(Run, id="r")  # prepared by now: frozen between Parse and Bind, it is cut off after 10 s, not 5
+        print("holding", flush=True)
+        while await t.get(Run, id="r"):
+            pass
+
+    try:
+        await store.transaction(body)
+    except StoreUnavailable as error:
+        print(type(error).__name__, flush=True)
+
+
+async def _main(url: str, what: str) -> None:
+    if what == "migrate":
+        print(*await migrate(url), flush=True)
+        return
+    async with open_store(url) as store:
+        await {"increment": increment, "hold": hold}[what](store)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,162 @@
+"""The command `skyflo` as a person or a script runs it: a process of its own, on a terminal or with pipes."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Done", "OnTerminal", "Shell"]
+
+ENGINE = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "src.cli.main")
+PATIENCE = 20.0
+_ON_ITS_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
+"""A shell that leads a session gets the terminal that it opens first: Ctrl-C is then sent by the system."""
+_SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Standard output, line by line, each of them JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class OnTerminal:
+    """A command on a terminal. `shown` is all that was written there."""
+
+    process: "subprocess.Popen[bytes]"
+    master: int
+    written: bytearray = field(default_factory=bytearray)
+    _read_up_to: int = 0
+
+    @property
+    def raw(self) -> str:
+        return self.written.decode(errors="replace")
+
+    @property
+    def shown(self) -> str:
+        """Without the sequences that colour and move."""
+        return _SEQUENCES.sub("", self.raw).replace("\r", "")
+
+    def expect(self, words: str, within: float = PATIENCE) -> None:
+        """Returns once these words come, after those that were waited for before."""
+        deadline = time.monotonic() + within
+        while (found := self.shown.find(words, self._read_up_to)) < 0:
+            left = deadline - time.monotonic()
+            assert left > 0, f"{words!r} was not shown, but:\n{self.shown[self._read_up_to :]}"
+            assert self._more(left), f"it ended without {words!r}:\n{self.shown}"
+        self._read_up_to = found + len(words)
+
+    def type(self, words: str) -> None:
+        os.write(self.master, words.encode() + b"\n")
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.write(self.master, b"\x03")
+
+    def close_input(self) -> None:
+        """Ctrl-D."""
+        os.write(self.master, b"\x04")
+
+    def ends(self, within: float = PATIENCE) -> int:
+        """Its exit code."""
+        deadline = time.monotonic() + within
+        while self._more(deadline - time.monotonic()):
+            assert time.monotonic() < deadline, f"it does not end:\n{self.shown}"
+        return self.process.wait(max(0.1, deadline - time.monotonic()))
+
+    def _more(self, within: float) -> bool:
+        """Reads what there is. False once nobody writes any more."""
+        if not select.select([self.master], [], [], max(0.0, within))[0]:
+            return True
+        try:
+            piece = os.read(self.master, 65_536)
+        except OSError:  # how Linux tells that the last one who had the terminal open is gone
+            return False
+        self.written += piece
+        return bool(piece)
+
+
+@dataclass
+class Shell:
+    """Where commands are typed: a home of its own, and the engine that is meant."""
+
+    home: Path
+    server: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        folders = {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_STATE_HOME": str(self.home / "state"),
+        }
+        kept = {name: os.environ[name] for name in os.environ if name.startswith(("COV", "LANG", "LC_", "PATH"))}
+        mine = {"PYTHONPATH": str(ENGINE), "TERM": "xterm-256color", "SKYFLO_ENV_FILE": "", "PYTHONUTF8": "1"}
+        return {**kept, **mine, **folders, **({"SKYFLO_SERVER": self.server} if self.server else {}), **self.extra}
+
+    def run(self, *arguments: str, typed: str | None = None, within: float = 60) -> Done:
+        """With pipes, as a script runs it. Standard input is `typed`, else nothing."""
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=typed if typed is not None else "",
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=within,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    @contextmanager
+    def on_terminal(self, *arguments: str, columns: int = 100, rows: int = 40) -> Iterator[OnTerminal]:
+        """On a terminal of this size. It is ended with the block, if it has not."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        command = ["sh", "-c", _ON_ITS_TERMINAL, os.ttyname(slave), *COMMAND, *arguments]
+        process = subprocess.Popen(command, env=self.environment, cwd=self.home, start_new_session=True)
+        on = OnTerminal(process, master)
+        try:
+            _wait_for_reader(on, slave)
+            yield on
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
+            os.close(master)
+
+
+def _wait_for_reader(on: OnTerminal, slave: int) -> None:
+    """Keeps the other end open until the command has it, lest the terminal be gone before it begins."""
+    on.expect("", PATIENCE)
+    select.select([on.master], [], [], PATIENCE)
+    os.close(slave)

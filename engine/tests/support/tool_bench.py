@@ -1,0 +1,89 @@
+"""The MCP adapter in front of counting servers, and short ways to call it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from src.api.adapters.tools.endpoint import Endpoint, FixedEndpoint, ServerConfig
+from src.api.adapters.tools.mcp import McpToolServers
+from src.api.ports import Clock, Grant, Progress, ToolReply, ToolRequest, ToolSpec
+from src.api.schemas.base import JsonObject
+from src.api.utils.canonical import canonical
+from src.api.utils.clock import SystemClock
+from src.api.utils.redaction import Redactor
+from tests.support.counting import GRANT_KEY, TOKEN, Counting
+from tests.support.waiting import eventually
+
+REDACTOR = Redactor(b"a key of the tests, 32 bytes long")
+
+
+class JumpingClock(SystemClock):
+    """A clock that can be moved on, as a suspended machine's is."""
+
+    def __init__(self) -> None:
+        self._jumped = 0.0
+
+    def jump(self, seconds: float) -> None:
+        self._jumped += seconds
+
+    def boot(self) -> float:
+        return super().boot() + self._jumped
+
+
+class Bench:
+    """An adapter and its clock. Every change gets an approval of its own where none is given."""
+
+    def __init__(self, servers: McpToolServers, clock: Clock) -> None:
+        self.servers = servers
+        self.clock = clock
+        self._calls = 0
+
+    def state(self, server: str = "own") -> str:
+        return next(health.state for health in self.servers.health() if health.name == server)
+
+    async def seen(self, state: str, server: str = "own") -> None:
+        """Returns when the server is seen in this state."""
+        await eventually(lambda: self.state(server) == state, what=f"{server} {state}")
+
+    async def spec(self, tool: str) -> ToolSpec:
+        return (await self.servers.tools())[tool]
+
+    async def read(
+        self, args: JsonObject, tool: str = "read_thing", deadline: float = 10, progress: Progress | None = None
+    ) -> ToolReply:
+        return await self.servers.call(ToolRequest("own", tool, canonical(args), deadline), progress)
+
+    async def change(self, approval: str | None = None, tool: str = "change_thing", deadline: float = 5) -> ToolReply:
+        """Sets the thing `a` to 1."""
+        return await self.servers.call(await self.request(approval, tool, deadline))
+
+    async def request(
+        self, approval: str | None = None, tool: str = "change_thing", deadline: float = 5, send_within: float = 10
+    ) -> ToolRequest:
+        self._calls += 1
+        spec = await self.spec(tool)
+        return ToolRequest(
+            server=spec.server,
+            tool=spec.name,
+            args=canonical({"name": "a", "value": "1"}),
+            deadline=deadline,
+            schema_hash=spec.schema_hash,
+            grant=Grant(approval or f"approval-{self._calls}", "run-1", "ada@example.org", {}, 15),
+            send_before=self.clock.boot() + send_within,
+        )
+
+
+def configured(
+    counting: Counting, name: str = "own", trusted: bool | None = None, grant_key: str = GRANT_KEY
+) -> ServerConfig:
+    """The settings that lead to this server; `trusted` is what it is, unless told otherwise."""
+    key = grant_key if counting.trusted else None
+    endpoint = Endpoint(counting.url, {"Authorization": f"Bearer {TOKEN}"}, key)
+    return ServerConfig(name, FixedEndpoint(endpoint), counting.trusted if trusted is None else trusted)
+
+
+@asynccontextmanager
+async def open_bench(*configs: ServerConfig, clock: Clock | None = None, drain: float = 5) -> AsyncIterator[Bench]:
+    """The adapter, open until the block ends. It has connected to nobody yet."""
+    clock = clock or SystemClock()
+    async with McpToolServers(configs, clock, REDACTOR, drain=drain) as servers:
+        yield Bench(servers, clock)

@@ -1,0 +1,23 @@
+"""What tests of the store write again and again."""
+
+from src.api.ports import Store, Transaction
+from src.api.schemas.query import Plus
+from src.api.schemas.records import JournalEvent, Record, Run
+from tests.support.rows import row
+
+__all__ = ["insert", "journal"]
+
+
+async def insert(store: Store, record: Record, *, ok: bool | None = True, upkeep: bool = False) -> bool:
+    """Inserts it by a transaction of its own. `ok`: what the answer has to be, None where either will do."""
+    told = await store.transaction(lambda t: t.insert(record), upkeep=upkeep)
+    assert ok is None or told is ok
+    return told
+
+
+async def journal(t: Transaction, run_id: str) -> int:
+    """Numbers and writes one journal event, as every change of a run's state does."""
+    run = await t.change(Run, {"id": run_id}, journal=Plus(1))
+    assert run is not None
+    assert await t.insert(row(JournalEvent, run_id=run_id, n=run.journal, type="test"))
+    return run.journal

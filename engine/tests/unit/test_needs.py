@@ -1,0 +1,56 @@
+"""What is missing is said in one sentence, with how to set it."""
+
+from pathlib import Path
+
+import pytest
+
+from src.api.config.needs import cluster_choice, cluster_need, model_need
+from tests.support.app import given
+
+
+@pytest.mark.parametrize(
+    ("model", "environment", "named"),
+    [
+        ("openai/gpt-4o", {}, "OPENAI_API_KEY"),
+        ("gpt-4o", {}, "OPENAI_API_KEY"),
+        ("anthropic/claude-sonnet-4-5", {}, "ANTHROPIC_API_KEY"),
+        ("mistral/mistral-large", {"OPENAI_API_KEY": "x"}, "MISTRAL_API_KEY"),
+        ("openai/gpt-4o", {"OPENAI_API_KEY": "x"}, None),
+        ("bedrock/some-model", {"AWS_PROFILE": "x"}, None),
+        ("ollama/llama3", {}, None),
+    ],
+)
+def test_the_models_key(tmp_path: Path, model: str, environment: dict[str, str], named: str | None) -> None:
+    need = model_need(given(tmp_path, llm_model=model, environment=environment))
+    assert (need is None) if named is None else (need is not None and f"set {named}" in need)
+
+
+def test_a_host_of_ones_own_needs_no_key(tmp_path: Path) -> None:
+    assert model_need(given(tmp_path, llm_host="http://127.0.0.1:8000/v1")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Config\ncurrent-context: production # mine\n",
+        "current-context: 'production'\n",
+        '{"kind": "Config", "current-context": "production"}',
+    ],
+)
+def test_the_current_context_is_found_and_read_only_until_it_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(text)
+    environment = {"KUBECONFIG": f"{tmp_path / 'none'}:{file}"}
+    settings = given(tmp_path, environment=environment)
+    assert cluster_choice(settings).context == "production"
+    assert "CLUSTERS=production" in str(cluster_need(settings))
+    assert cluster_need(given(tmp_path, environment=environment, clusters=("production",))) is None
+
+
+def test_no_kubeconfig_no_context_and_a_pod(tmp_path: Path) -> None:
+    missing = {"KUBECONFIG": str(tmp_path / "none")}
+    assert "Set KUBECONFIG" in str(cluster_need(given(tmp_path, environment=missing)))
+    empty = tmp_path / "empty"
+    empty.write_text("kind: Config\n")
+    assert "no current-context" in str(cluster_need(given(tmp_path, environment={"KUBECONFIG": str(empty)})))
+    assert cluster_need(given(tmp_path, environment={**missing, "KUBERNETES_SERVICE_HOST": "10.0.0.1"})) is None

@@ -1,0 +1,92 @@
+"""The services that the other tests stand on: really there, really separate, really gone afterwards."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from tests.support import services
+from tests.support.services import Cluster
+
+
+def test_each_database_is_empty_and_its_own(fresh_postgres: Callable[..., str]) -> None:
+    first, second = fresh_postgres(), fresh_postgres()
+    with psycopg.connect(first, autocommit=True) as connection:
+        connection.execute("CREATE TABLE seen (id integer)")
+    with psycopg.connect(second) as connection:
+        assert connection.execute("SELECT to_regclass('seen')").fetchone() == (None,)
+
+
+def test_redis_is_empty(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+        client.set("left", "behind")
+
+
+def test_redis_is_emptied_between_tests(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.get("left") is None
+
+
+def test_a_redis_of_ones_own_can_fail_and_return(start_redis: Callable[[int], ExitStack]) -> None:
+    port = services.free_port()
+    running = start_redis(port)
+    running.close()
+    with redis.Redis("127.0.0.1", port, retry=None) as client, pytest.raises(redis.ConnectionError):
+        client.ping()
+    start_redis(port)
+    with redis.Redis("127.0.0.1", port) as client:
+        assert client.ping()
+
+
+def test_where_nothing_is_installed_the_wheels_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "POSTGRES_FOLDERS", ())
+    monkeypatch.setattr(services.shutil, "which", lambda *_args, **_options: None)
+    for named in ("TEST_POSTGRES_URL", "TEST_REDIS_URL"):
+        monkeypatch.delenv(named, raising=False)
+    with services.postgres() as server, psycopg.connect(server.create_database()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with services.redis_server() as cache, redis.Redis.from_url(cache.url) as client:
+        assert client.ping()
+
+
+def test_the_cluster_answers(cluster: Cluster) -> None:
+    assert cluster.kubectl
+    command = [cluster.kubectl, "--kubeconfig", str(cluster.kubeconfig), "get", "namespaces", "-o", "name"]
+    assert "namespace/default" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_nothing_of_the_user_is_seen() -> None:
+    assert "KUBECONFIG" not in os.environ
+    assert not (Path.home() / ".kube" / "config").exists()
+    assert os.environ["SKYFLO_ENV_FILE"] == ""
+    assert not any(name.endswith("_API_KEY") for name in os.environ)
+
+
+def test_a_killed_session_leaves_no_service_behind() -> None:
+    program = textwrap.dedent("""
+        import sys
+        from tests.support import services
+        with services.redis_server(int(sys.argv[1])):
+            print("up", flush=True)
+            sys.stdin.read()
+    """)
+    port = services.free_port()
+    command = [sys.executable, "-c", program, str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+        assert session.stdout
+        assert session.stdout.readline() == "up\n"
+        with redis.Redis("127.0.0.1", port, retry=None, socket_timeout=30) as client, client.pubsub() as followed:
+            followed.subscribe("anything")
+            followed.get_message(timeout=5)
+            session.send_signal(signal.SIGKILL)
+            with pytest.raises(redis.ConnectionError):
+                followed.get_message(timeout=30)

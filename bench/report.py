@@ -1,0 +1,65 @@
+"""Results as data and as a page."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+
+from bench.figures import Figure, Found
+
+__all__ = ["as_page", "as_results"]
+
+_INTRO = """# Performance
+
+Written by `make bench`, from its last whole run. Each figure is the median of its runs. The engine is a process as
+`make up` starts it, on SQLite, with the in-process bus; the model is a scripted one over HTTP and the tool server one
+whose tools do next to nothing, each in a process of its own. *Floor* is the same work done by the least code that could
+do it, measured in the same run and in turn with ours: a bare Starlette application that passes the model's stream on by
+httpx; for tools the model and the tool called directly; for the litellm adapter, LiteLLM alone behind Starlette.
+
+CPU is the processor's time of the one process, by the operating system's account, and hardly depends on what else the
+machine does. Seconds and milliseconds of a clock do: where the load was above the number of cores, they are too long,
+in the floor's column as in ours.
+"""
+
+
+def as_results(founds: Sequence[Found], when: str) -> str:
+    return json.dumps({"when": when, "machine": machine(), "results": [each.as_json() for each in founds]}, indent=1)
+
+
+def as_page(founds: Sequence[Found], when: str) -> str:
+    facts = machine()
+    loads = [each.load for each in founds]
+    lines = [
+        _INTRO,
+        f"{when}: {facts['cores']} cores, Python {facts['python']}, load {min(loads):.1f} to {max(loads):.1f}.\n",
+        "| | measured | target | floor | ours / floor | runs |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [_row(figure) for found in founds for figure in found.figures]
+    notes = [figure for found in founds for figure in found.figures if figure.note]
+    lines += ["", *(f"- {figure.name}: {figure.note}." for figure in notes)]
+    lines += [f"- not measured: {found.benchmark}." for found in founds if found.missing]
+    lines += ["- nothing here includes Kubernetes, PostgreSQL or Redis: how long those take depends on yours.", ""]
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, str | int]:
+    return {
+        "cores": os.cpu_count() or 0,
+        "python": platform.python_version(),
+        "system": platform.system(),
+    }
+
+
+def _row(figure: Figure) -> str:
+    target = (
+        "" if figure.target is None else f"{figure.target:g} {figure.unit}: {'met' if figure.met else '**missed**'}"
+    )
+    floor = "" if figure.floor is None else f"{_number(figure.floor)} {figure.unit}"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
+    return f"| {figure.name} | {_number(figure.value)} {figure.unit} | {target} | {floor} | {ratio} | {figure.runs} |"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

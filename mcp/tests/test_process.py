@@ -48,7 +48,7 @@ async def test_it_ends_at_once_with_its_parent(server: Child) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     assert await server.end() == 0
-    assert loop.time() - began < 2
+    assert loop.time() - began < 20
 
 
 @pytest.mark.promise("once")
@@ -59,7 +59,7 @@ async def test_it_waits_for_the_older_one_to_end(tmp_path: Path) -> None:
         done, _ = await asyncio.wait({waiting}, timeout=4)
         assert not done
         await older.end()
-        newer = await asyncio.wait_for(waiting, 30)
+        newer = await asyncio.wait_for(waiting, 120)
         assert await newer.end() == 0
 
 
@@ -70,7 +70,7 @@ async def test_it_gives_up_waiting_after_its_time(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             *_command(), env=env, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        _, errors = await asyncio.wait_for(process.communicate(), 60)
+        _, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 3
     assert b"action=lock_refused" in errors
 
@@ -92,7 +92,7 @@ async def test_unsafe_settings_do_not_start(tmp_path: Path, changed: dict[str, s
     process = await asyncio.create_subprocess_exec(
         *_command(), env=env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    _, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 2
     assert words in errors
 

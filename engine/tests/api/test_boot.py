@@ -14,7 +14,7 @@ import pytest
 from src.api.adapters.store.migrations import migrate
 from tests.support.app import BASE, NOWHERE, SECRET
 from tests.support.services import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ENGINE = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def uvicorn(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen
 def refusal(folder: Path, **environment: str) -> str:
     """What it says when it does not start."""
     with uvicorn(folder, **environment) as (process, _):
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     return said
 
@@ -50,12 +50,12 @@ def refusal(folder: Path, **environment: str) -> str:
 async def healthy(address: str) -> None:
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
                 return (await client.get(f"{address}/health")).status_code == 200
         except httpx.TransportError:
             return False
 
-    await eventually(answers, within=60, what="the health of the engine")
+    await eventually(answers, what="the health of the engine")
 
 
 @pytest.mark.promise("safe-defaults")
@@ -86,12 +86,12 @@ def test_a_database_that_does_not_answer_is_refused(tmp_path: Path) -> None:
 async def test_it_starts_answers_and_ends(tmp_path: Path) -> None:
     with uvicorn(tmp_path, LOCAL_MODE="true") as (process, address):
         await healthy(address)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             me = await client.get(f"{address}/auth/me")
             foreign = await client.get(f"{address}/auth/me", headers={"Host": "evil.example"})
         assert (me.json()["id"], foreign.status_code) == ("local", 401)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in said
     assert said.count("action=http.request") >= 3
 
@@ -104,7 +104,7 @@ async def test_log_level_and_debug(tmp_path: Path, level: str, debug: str, reque
     with uvicorn(tmp_path, LOCAL_MODE="true", LOG_LEVEL=level, DEBUG=debug) as (process, address):
         await healthy(address)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE)
     assert ("action=http.request" in said) is requests
     assert (" DEBUG " in said) is details
 
@@ -113,6 +113,6 @@ async def test_it_starts_on_a_migrated_postgresql(tmp_path: Path, postgres_url: 
     await migrate(postgres_url)
     with uvicorn(tmp_path, JWT_SECRET=SECRET, POSTGRES_DATABASE_URL=postgres_url) as (_, address):
         await healthy(address)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             assert (await client.get(f"{address}/health/database")).status_code == 200
             assert (await client.get(f"{address}/auth/me")).status_code == 401

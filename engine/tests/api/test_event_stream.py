@@ -15,7 +15,7 @@ from src.api.endpoints.streaming import EventStream
 from src.api.utils.closing import closing_event
 from tests.support.app import BASE, on_a_port, problem
 from tests.support.main_job import Job
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -100,13 +100,13 @@ async def test_a_reader_who_takes_nothing_is_let_go() -> None:
         url = httpx.URL(address)
         with socket.create_connection((url.host, url.port)) as connection:
             connection.sendall(f"GET {url.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            await eventually(source.closed.is_set, within=20, what="the end of the stalled stream")
+            await eventually(source.closed.is_set, what="the end of the stalled stream")
 
 
 @pytest.mark.promise("detached")
 async def test_a_reader_who_leaves_ends_the_view(job: Job) -> None:
     source = Source(size=10)
-    async with source.served(stall=20) as address, httpx.AsyncClient() as client:
+    async with source.served(stall=PATIENCE) as address, httpx.AsyncClient(timeout=PATIENCE) as client:
         async with client.stream("GET", address) as response:
             assert await anext(response.aiter_raw())
         await eventually(source.closed.is_set, what="the end of the view")
@@ -115,8 +115,8 @@ async def test_a_reader_who_leaves_ends_the_view(job: Job) -> None:
 async def test_a_closing_process_ends_its_streams_in_good_order() -> None:
     source = Source(size=10)
     async with (
-        source.served(stall=20) as address,
-        httpx.AsyncClient() as client,
+        source.served(stall=PATIENCE) as address,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
         client.stream("GET", address) as response,
     ):
         pieces = response.aiter_raw()
@@ -134,7 +134,7 @@ async def test_a_signal_tells_that_the_process_closes() -> None:
     try:
         with closing_event() as closing:
             signal.raise_signal(signal.SIGTERM)
-            await asyncio.wait_for(closing.wait(), 5)
+            await asyncio.wait_for(closing.wait(), PATIENCE)
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -145,10 +145,14 @@ async def test_a_signal_tells_that_the_process_closes() -> None:
 async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "RECHECK_SECONDS", 0.01)
     source = Source(10)
-    async with source.served(stall=5) as url, httpx.AsyncClient() as client, client.stream("GET", url) as response:
+    async with (
+        source.served(stall=PATIENCE) as url,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
+        client.stream("GET", url) as response,
+    ):
         pieces = response.aiter_raw()
         assert (await anext(pieces)).startswith(b"first\n")
         source.open = False
         async for _ in pieces:
             pass
-        await asyncio.wait_for(source.closed.wait(), 5)
+        await asyncio.wait_for(source.closed.wait(), PATIENCE)

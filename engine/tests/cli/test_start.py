@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.terminal import Shell
+from tests.support.waiting import PATIENCE
 
 HEAVY = {"httpx", "rich.console", "fastapi", "litellm", "uvicorn", "tortoise", "src.api", "yaml", "asyncio"}
 """Not pydantic: Typer itself reads options by it."""
@@ -21,7 +22,7 @@ sys.exit(main())
 
 def imported(shell: Shell, *arguments: str) -> set[str]:
     command = [sys.executable, "-c", SPY, *arguments]
-    done = subprocess.run(command, env=shell.environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=shell.environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 

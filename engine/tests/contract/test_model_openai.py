@@ -11,6 +11,7 @@ from src.api.errors import ModelCut, ModelRefused, ModelTimeout
 from src.api.ports import CallDelta, ChatMessage, Finished, ModelChunk, ModelRequest, TextDelta
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When, text
 from tests.support.scripted_model import ScriptedModel, serving
+from tests.support.waiting import PATIENCE
 
 CALLS = Step(calls=[Call(name="k8s_get", arguments={"name": "grüße 😀"})])
 
@@ -100,7 +101,7 @@ async def test_silence_after_the_last_word_costs_nothing(
         with pytest.raises(ModelCut):
             await ask(model)
         return
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert isinstance((await ask(model))[-1], Finished)
 
 

@@ -32,7 +32,7 @@ async def _persistently(act: Callable[[], Awaitable[T]]) -> T:
             return False
         return True
 
-    await eventually(tried, within=30)
+    await eventually(tried)
     return done[0]
 
 

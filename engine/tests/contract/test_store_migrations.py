@@ -20,6 +20,7 @@ from src.api.schemas.records import JournalEvent, Run
 from tests.support.rows import row
 from tests.support.services import PROJECT
 from tests.support.store_process import store_process
+from tests.support.waiting import PATIENCE
 from tests.support.writing import insert
 
 MIGRATIONS = PROJECT / "engine" / "migrations"
@@ -232,7 +233,7 @@ def aerich(*arguments: str, folder: Path, **environment: str) -> "subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
 

@@ -17,6 +17,7 @@ from src.api.schemas.query import Plus
 from src.api.schemas.records import Approval, JournalEvent, Run
 from tests.support.rows import row
 from tests.support.store_process import ROUNDS, store_process
+from tests.support.waiting import PATIENCE
 from tests.support.writing import insert, journal
 
 RUN = row(Run, id="r", conversation_id="c", state="running", fence=1)
@@ -150,7 +151,7 @@ async def test_a_follower_misses_no_event(store: TortoiseStore) -> None:
             assert len(tail.events) in {50, tail.journal - (seen[-1] if seen else 0)}
             seen.extend(event.n for event in tail.events)
 
-    await asyncio.wait_for(asyncio.gather(follow(), *(write() for _ in range(8))), 100)
+    await asyncio.wait_for(asyncio.gather(follow(), *(write() for _ in range(8))), 4 * PATIENCE)
     assert seen == list(range(1, 1001))
 
 
@@ -171,7 +172,7 @@ async def test_a_reader_does_not_wait_for_a_writer(store: TortoiseStore) -> None
 
         writing = outside.create_task(store.transaction(body))
         await entered.wait()
-        read_within.append(await asyncio.wait_for(reader(), 3))
+        read_within.append(await asyncio.wait_for(reader(), PATIENCE))
         leave.set()
         await writing
         read_within.append(await reader())
@@ -193,7 +194,7 @@ async def test_upkeep_does_not_wait_for_the_pool(postgres_store_url: str) -> Non
         await entered.acquire()
         await entered.acquire()
         renewed = store.transaction(lambda t: t.change(Run, {"id": "r"}, lease_until=5), upkeep=True)
-        assert await asyncio.wait_for(renewed, 3)
+        assert await asyncio.wait_for(renewed, PATIENCE)
         leave.set()
         await asyncio.gather(*busy)
 
@@ -210,7 +211,7 @@ async def test_upkeep_gets_its_turn_among_many_writers(sqlite_store_url: str) ->
         writers = [asyncio.create_task(write()) for _ in range(8)]
         for _ in range(20):
             renewed = store.transaction(lambda t: t.change(Run, {"id": "r"}, lease_until=Plus(1)), upkeep=True)
-            await asyncio.wait_for(renewed, 2)
+            await asyncio.wait_for(renewed, PATIENCE)
             renewals += 1
         await asyncio.gather(*writers)
 

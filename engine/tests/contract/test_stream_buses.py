@@ -23,7 +23,7 @@ from src.api.utils.ids import Uuid7
 from tests.support.reducer import reduce
 from tests.support.rows import row
 from tests.support.services import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.writing import insert
 
 CLOCK = SystemClock()
@@ -166,7 +166,7 @@ async def test_without_any_bell_the_text_comes_when_it_is_finished(open_replica:
     reader = asyncio.create_task(read(there))
     await here.owner.say(*WORDS)
     await here.owner.finish()
-    items = await asyncio.wait_for(reader, 5)
+    items = await asyncio.wait_for(reader, PATIENCE)
     assert text(items) == "".join(WORDS)
     assert [item.type for item in items].count("token") == 1
 
@@ -191,7 +191,7 @@ async def test_redis_is_stopped_in_mid_run(sqlite_store_url: str, start_redis: C
         await eventually(lambda: connected(here, there))
         await here.owner.say(*WORDS[100:])
         await here.owner.finish()
-        items = await asyncio.wait_for(reader, 10)
+        items = await asyncio.wait_for(reader, PATIENCE)
         back.close()
     assert text(items) == "".join(WORDS)
     assert numbers(items) == sorted(set(numbers(items)))

@@ -30,7 +30,7 @@ def go_through(case: Case, forge: Forge, counting: Counting, folder: Path) -> No
         stack.callback(client.close)
         SCENARIOS[case.scenario](World(client, counting, f"t{abs(hash(case)):x}"))
         if not client.revived:
-            engine.gone(within=5)
+            engine.gone()
 
 
 @pytest.fixture(scope="module")

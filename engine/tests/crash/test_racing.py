@@ -22,6 +22,7 @@ from src.api.services.settings import Limits
 from src.api.utils.clock import SystemClock
 from tests.support.counting_store import CountingStore
 from tests.support.services import PROJECT
+from tests.support.waiting import PATIENCE
 from tests.support.workshop import Bench, Toolbox, enrol, open_bench
 
 RACERS = ("ada", "bob", "eve", "ida")
@@ -121,7 +122,6 @@ async def _settled(url: str, runs: list[str], calls: list[str]) -> dict[str, Any
 
 
 @pytest.mark.promise("one-decision", "once")
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("database", "calls"), [("postgres", 200), ("sqlite", 50)])
 def test_processes_race_over_many_approvals(
     request: pytest.FixtureRequest, database: str, calls: int, tmp_path: Path
@@ -136,7 +136,7 @@ def test_processes_race_over_many_approvals(
         approvals = asyncio.run(_settled(url, runs, asked))
         for racer in started.values():
             racer.say("end")
-            assert racer.wait(timeout=30) == 0
+            assert racer.wait(timeout=PATIENCE) == 0
     counting = CountingStore(tmp_path / "effects")
     effects = Counter(effect.approval for effect in counting.effects())
     counting.close()

@@ -23,14 +23,13 @@ from src.api.schemas.records import Approval, Call, Execution, Run
 from src.api.services.access import Caller
 from src.api.services.settings import Limits
 from src.api.utils.clock import SystemClock
-from tests.support.waiting import dawdle, eventually
+from tests.support.waiting import PATIENCE, dawdle, eventually
 from tests.support.watched import Life, MortalStore, MortalTools, Watched
 from tests.support.workshop import ADA, BOB, Bench, Toolbox, enrol, open_bench
 
 LIMITS = Limits(settle_within=0)
 LEASE = 15
 BUSY = ("queued", "running")
-PATIENCE = 30.0
 PAUSES = st.sampled_from([0.0, 0.003, 0.03])
 PICKS = st.integers(min_value=0, max_value=50)
 HOWS = st.sampled_from(["ok", "refuse", "lose", "drop", "hang", "work"])

@@ -18,7 +18,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.person import Answer, Person
 from tests.support.product import Engine, engine
 from tests.support.scripted_model import ScriptedModel
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 NOTHING = {"SANDBOX": "auto", "LLM_MODEL": "", "LLM_HOST": "", "OPENAI_API_KEY": ""}
 QUICK = {"RUN_LEASE_SECONDS": "2", "RUN_SWEEP_SECONDS": "1"}
@@ -172,7 +172,7 @@ async def test_the_sandbox_listens_to_this_machine_only(laptop: Laptop) -> None:
     found = re.search(r"server: \"(http://127\.0\.0\.1:\d+)\"", laptop.kubeconfig.read_text())
     assert found
     assert running.children()
-    async with httpx.AsyncClient(base_url=found[1]) as page:
+    async with httpx.AsyncClient(base_url=found[1], timeout=PATIENCE) as page:
         assert (await page.get("/version")).status_code == 200
         assert (await page.get("/version", headers={"Host": "evil.example"})).status_code == 403
         assert (await page.get("/version", headers={"Origin": "https://evil.example"})).status_code == 403

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.kubectl import Object
 from tests.support.product import Product, call
+from tests.support.waiting import PATIENCE
 
 curl = shutil.which("curl")
 
@@ -30,7 +31,7 @@ def typed(command: str, product: Product, **filled: str) -> list[Object]:
     port = product.engine.address.rpartition(":")[2]
     for name, value in {"localhost:8080": f"localhost:{port}", **filled}.items():
         command = command.replace(name, value)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE)
     return [json.loads(line.removeprefix("data: ")) for line in done.stdout.splitlines() if line.startswith("data: ")]
 
 

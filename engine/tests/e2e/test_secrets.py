@@ -72,7 +72,7 @@ def pod(kubectl: Kubectl, **annotations: str) -> None:
     metadata = {"name": "web", "annotations": annotations, "labels": {"app": "web"}}
     spec = {"containers": [{"name": "app", "image": "registry.example/app:1"}]}
     kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    kubectl("wait", "pod", "web", "--for=condition=Ready", "--timeout=30s")
+    kubectl("wait", "pod", "web", "--for=condition=Ready", "--timeout=120s")
 
 
 @pytest.mark.promise("secrets", "data-not-orders")

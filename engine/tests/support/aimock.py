@@ -19,8 +19,8 @@ __all__ = ["aimock"]
 
 PACKAGE = "@copilotkit/aimock"
 VERSION = "1.43.0"
-INSTALL_WITHIN_SECONDS = 60
-READY_WITHIN_SECONDS = 30
+INSTALL_WITHIN_SECONDS = 240
+READY_WITHIN_SECONDS = 120
 
 
 @contextmanager

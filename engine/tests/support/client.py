@@ -11,14 +11,25 @@ from typing import Any, TypeVar
 import httpx
 
 from tests.support.engines import Engine, loopback
+from tests.support.waiting import PATIENCE
 
-__all__ = ["CONVERGE_WITHIN", "Client", "Talk"]
+__all__ = ["Client", "Talk"]
 
 T = TypeVar("T")
-CONVERGE_WITHIN = 20.0
 ENDED = ("completed", "failed", "stopped")
 LAST = ("workflow_complete", "workflow_error")
 OVER = ("tool.approved", "tool.denied", "tool.expired", "tool.superseded", "tool.stale", "tool.error")
+
+
+class NotNow(Exception):
+    """A 503: on a machine that is busy enough the database makes one wait too long, and a client asks again."""
+
+
+def settled(answer: httpx.Response) -> httpx.Response:
+    """The answer, unless it is `NotNow`."""
+    if answer.status_code == 503:
+        raise NotNow(answer.read().decode())
+    return answer
 
 
 @dataclass
@@ -51,14 +62,17 @@ class Client:
     def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        return self.persist(lambda: self.http.request(method, f"{self.url}{path}", json=body, headers=headers))
+        def once() -> httpx.Response:
+            return settled(self.http.request(method, f"{self.url}{path}", json=body, headers=headers))
+
+        return self.persist(once)
 
     def persist(self, act: Callable[[], T]) -> T:
-        deadline = time.monotonic() + CONVERGE_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return act()
-            except httpx.TransportError as error:
+            except (httpx.TransportError, NotNow) as error:
                 if not self.restarts:
                     raise
                 if time.monotonic() > deadline:
@@ -124,7 +138,7 @@ class Talk:
     @contextmanager
     def _stream(self, method: str, path: str, **more: Any) -> Iterator[httpx.Response]:
         with self.client.http.stream(method, f"{self.client.url}{path}", **more) as answer:
-            assert answer.status_code == 200, answer.read()
+            assert settled(answer).status_code == 200, answer.read()
             yield answer
 
     def _take(self, answer: httpx.Response, after: int, until: str | None = None) -> bool:
@@ -167,7 +181,7 @@ class Talk:
 
         def once() -> httpx.Response:
             with self.client.http.stream("POST", f"{self.client.url}/agent/approvals/{call_id}", json=body) as answer:
-                if answer.status_code != 200:
+                if settled(answer).status_code != 200:
                     answer.read()
                 return answer
 
@@ -187,7 +201,7 @@ class Talk:
 
     def until(self, *states: str) -> None:
         """Returns when the run is in one of these states; by default when it has ended."""
-        deadline = time.monotonic() + CONVERGE_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while (run := self.run())["state"] not in (states or ENDED):
             said = self.client.engine.said()
             assert time.monotonic() < deadline, f"the run does not come to rest: {run}; the engine said:\n{said}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.counting_store import CountingStore, Effect
+from tests.support.waiting import PATIENCE
 
 TOKEN = "counting-token-0123456789"
 GRANT_KEY = "counting-grant-key-0123456789-0123456789"
@@ -47,7 +48,7 @@ class Counting:
         if self.process is None:
             return
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=PATIENCE)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -73,5 +74,5 @@ class Counting:
 
     def _control(self, body: bytes | None) -> bytes:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/control", data=body)
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - a loopback address
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - a loopback address
             return bytes(response.read())

@@ -34,7 +34,7 @@ class CountingStore:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(folder / "effects.db", isolation_level=None, timeout=10)
+        self._database = sqlite3.connect(folder / "effects.db", isolation_level=None, timeout=60)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.executescript(_SCHEMA)
 

@@ -39,7 +39,7 @@ _CHANGE: Schema = {
 _ANYTHING: Schema = {"type": "object"}
 _SCHEMAS: dict[str, Schema] = {
     "read_thing": {"type": "object", "properties": {"name": _TEXT}},
-    "slow_read": {"type": "object", "properties": {"ms": {"type": "integer"}, "steps": {"type": "integer"}}},
+    "slow_read": {"type": "object", "properties": {key: {"type": "integer"} for key in ("ms", "steps", "together")}},
     "change_thing": _CHANGE,
     "change_thing_preview": _CHANGE,
     "wipe_thing": {"type": "object", "properties": {"name": _TEXT}, "required": ["name"]},
@@ -64,6 +64,7 @@ class CountingTools:
     def __init__(self, store: CountingStore, grant_key: str | None) -> None:
         self.running = 0
         self.cancelled = 0
+        self._all_there = asyncio.Event()
         self._store = store
         self._grant_key = grant_key
         self._hints: dict[str, dict[str, bool]] = {}
@@ -90,7 +91,8 @@ class CountingTools:
             case "read_thing":
                 return self._read(str(arguments.get("name", "a")), self._acting(params))
             case "slow_read":
-                return await self._slow(ctx, int(arguments.get("ms", 0)), int(arguments.get("steps", 0)))
+                numbers = (int(arguments.get(name, 0)) for name in ("ms", "steps", "together"))
+                return await self._slow(ctx, *numbers)
             case "change_thing_preview":
                 return self._preview(arguments, self._acting(params))
             case "grant_settle":
@@ -125,9 +127,13 @@ class CountingTools:
             return _error("broken", "none", "the read failed")
         return _answer({"name": name, "value": self._store.thing(name), **acting})
 
-    async def _slow(self, ctx: Context, ms: int, steps: int) -> types.CallToolResult:
+    async def _slow(self, ctx: Context, ms: int, steps: int, together: int) -> types.CallToolResult:
+        """Answers after so many milliseconds, and not before so many of these reads are open at the same time."""
         self.running += 1
         try:
+            if self.running >= together:
+                self._all_there.set()
+            await self._all_there.wait()
             for step in range(max(1, steps)):
                 await asyncio.sleep(ms / 1000 / max(1, steps))
                 await ctx.session.report_progress(step + 1, steps, f"step {step + 1}")
@@ -136,6 +142,8 @@ class CountingTools:
             raise
         finally:
             self.running -= 1
+            if self.running == 0:
+                self._all_there.clear()
         return _answer({"slept": ms})
 
     def _preview(self, arguments: Arguments, acting: Schema) -> types.CallToolResult:

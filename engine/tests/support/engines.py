@@ -19,18 +19,17 @@ import httpx
 
 from tests.support.counting import GRANT_KEY, TOKEN, Counting
 from tests.support.services import PROJECT, PostgresServer, free_port
+from tests.support.waiting import PATIENCE
 
 __all__ = ["LEASE", "SWEEP", "Engine", "Forge", "Nursery", "loopback", "open_nursery"]
 
 LEASE = 2
 SWEEP = 1
-START_WITHIN = 90.0
-DIE_WITHIN = 20.0
 
 
 def loopback() -> httpx.Client:
     """A client for this machine. It reads no environment: pytest writes to that while other threads run."""
-    return httpx.Client(verify=False, trust_env=False, timeout=20)  # noqa: S501 - nothing is encrypted here
+    return httpx.Client(verify=False, trust_env=False, timeout=PATIENCE)  # noqa: S501 - nothing is encrypted here
 
 
 class Nursery:
@@ -51,7 +50,7 @@ class Nursery:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
             try:
-                return self._born.get(timeout=START_WITHIN)
+                return self._born.get(timeout=PATIENCE)
             except Empty:
                 raise AssertionError("the nursery of engines did not answer") from None
 
@@ -81,7 +80,7 @@ def open_nursery() -> Iterator[Nursery]:
             yield Nursery(process)
         finally:
             process.stdin.close()
-            process.wait(timeout=DIE_WITHIN)
+            process.wait(timeout=PATIENCE)
 
 
 @dataclass
@@ -112,7 +111,7 @@ class Engine:
         """Returns when it answers. `failpoints` as in `utils/failpoints.py`."""
         armed = {"SKYFLO_TESTING": "1", "SKYFLO_FAILPOINTS": failpoints} if failpoints else {}
         self.pid = self.nursery.fork({**self.environment, **armed}, self.port, self.log)
-        deadline = time.monotonic() + START_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if not self.alive:
                 if failpoints and self.killed:
@@ -130,7 +129,7 @@ class Engine:
         self.signal(signal.SIGKILL)
         self.gone()
 
-    def gone(self, within: float = DIE_WITHIN) -> None:
+    def gone(self, within: float = PATIENCE) -> None:
         deadline = time.monotonic() + within
         while self.alive:
             assert time.monotonic() < deadline, f"the engine still lives; it said:\n{self.said()}"
@@ -142,7 +141,7 @@ class Engine:
     def _answers(self) -> bool:
         try:
             with loopback() as http:
-                return http.get(f"{self.url}/health", timeout=5).status_code == 200
+                return http.get(f"{self.url}/health", timeout=30).status_code == 200
         except httpx.TransportError:
             return False
 

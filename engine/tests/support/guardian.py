@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-STOP_WITHIN_SECONDS = 20
+STOP_WITHIN_SECONDS = 60
 CLEAN_UP_WITHIN_SECONDS = 60
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Kubectl"]
 
 Object = dict[str, Any]
@@ -25,7 +27,7 @@ class Kubectl:
         """What it printed. It has to succeed."""
         whose = (f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", f"--namespace={self.namespace}")
         command = [self.binary, *whose, *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

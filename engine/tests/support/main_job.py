@@ -12,6 +12,7 @@ from tests.support.app import Running, given, on_a_port, running
 from tests.support.counting import GRANT_KEY, TOKEN, Counting
 from tests.support.person import Person
 from tests.support.scripted_model import ScriptedModel
+from tests.support.waiting import PATIENCE
 
 __all__ = ["Job", "at_work"]
 
@@ -40,6 +41,6 @@ async def at_work(folder: Path, counting: Counting, model: ScriptedModel, **valu
     async with (
         running(settings) as app,
         on_a_port(app.app) as address,
-        httpx.AsyncClient(base_url=address, timeout=20) as client,
+        httpx.AsyncClient(base_url=address, timeout=PATIENCE) as client,
     ):
         yield Job(app, Person(client), counting, model)

@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Answer", "Person", "read_events"]
 
 Event = dict[str, Any]
-PATIENCE = 45.0
 
 
 @dataclass(frozen=True)

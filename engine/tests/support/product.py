@@ -17,12 +17,11 @@ from tests.support.kubectl import Kubectl
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 from tests.support.person import Person
 from tests.support.scripted_model import ScriptedModel
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 __all__ = ["Engine", "Product", "call", "engine", "plays"]
 
 ENGINE = Path(__file__).parents[2]
-START_SECONDS = 60
 KEY = "sk-e2e-canary-0123456789"
 Told = str | Call | Sequence[Call]
 
@@ -50,7 +49,7 @@ class Engine:
             self.address = found[1] if found else ""
             return bool(found)
 
-        await eventually(has_said, START_SECONDS, "the start of the engine")
+        await eventually(has_said, PATIENCE, "the start of the engine")
 
     async def died(self) -> int:
         """Its exit code, once a failpoint has killed it."""
@@ -64,7 +63,7 @@ class Engine:
     @asynccontextmanager
     async def person(self) -> AsyncIterator[Person]:
         """The one who sits at this machine."""
-        async with httpx.AsyncClient(base_url=f"{self.address}/api/v1", timeout=60) as client:
+        async with httpx.AsyncClient(base_url=f"{self.address}/api/v1", timeout=PATIENCE) as client:
             yield Person(client)
 
     async def readiness(self) -> dict[str, dict[str, str]]:

@@ -28,8 +28,8 @@ from psycopg import sql
 from tests.support.guardian import Job, guard, release
 
 PROJECT = Path(__file__).resolve().parents[3]
-READY_WITHIN_SECONDS = 60
-CLUSTER_WITHIN_SECONDS = 240
+READY_WITHIN_SECONDS = 180
+CLUSTER_WITHIN_SECONDS = 480
 POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 POSTGRES_OPTIONS = {  # nothing in it outlives the tests, so nothing is synced to disk
     "fsync": "off",
@@ -137,7 +137,7 @@ def _postgres_wheel(folder: Path, user: str | None) -> Path:
 
 def _answers(url: str) -> bool:
     try:
-        with psycopg.connect(url, connect_timeout=2):
+        with psycopg.connect(url, connect_timeout=10):
             return True
     except psycopg.OperationalError:
         return False
@@ -187,7 +187,7 @@ def _redis_binary() -> str:
 
 def _pongs(url: str) -> bool:
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=2) as client:
+        with redis.Redis.from_url(url, socket_connect_timeout=10) as client:
             return bool(client.ping())
     except redis.RedisError:
         return False

@@ -11,6 +11,8 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Certificate", "Inbox", "certificate", "mail_server"]
 
 
@@ -33,7 +35,7 @@ def certificate(folder: Path) -> Certificate:
     paths = ["-keyout", str(made.key), "-out", str(made.file)]
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     command = ["openssl", "req", "-x509", *curve, "-nodes", "-days", "1", *names, *paths]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     return made
 
 

@@ -14,6 +14,7 @@ from src.api.ports import Transaction
 from src.api.schemas.query import Plus
 from src.api.schemas.records import Run
 from tests.support.services import PROJECT
+from tests.support.waiting import PATIENCE
 
 ROUNDS = 200
 
@@ -32,7 +33,7 @@ def store_process(url: str, what: str) -> Iterator[StoreProcess]:
     with StoreProcess(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
         finally:
             process.kill()
 

@@ -11,6 +11,7 @@ from src.api.schemas.query import Scalar
 from src.api.schemas.records import User
 from tests.support.app import registered, signed_in
 from tests.support.person import Person
+from tests.support.waiting import PATIENCE
 
 __all__ = ["Team"]
 
@@ -24,7 +25,7 @@ class Team:
         self._ids: dict[str, str] = {}
 
     async def add(self, name: str, role: str = "member", kubernetes: str | None = None, *groups: str) -> None:
-        async with httpx.AsyncClient(base_url=self._address) as client:
+        async with httpx.AsyncClient(base_url=self._address, timeout=PATIENCE) as client:
             made = await registered(client, f"{name}@example.org", full_name=name)
         self._ids[name] = str(made["id"])
         await self.change(name, role=role, kubernetes_user=kubernetes, kubernetes_groups=json.dumps(groups))
@@ -38,7 +39,7 @@ class Team:
     @asynccontextmanager
     async def person(self, name: str) -> AsyncIterator[Person]:
         """Signed in."""
-        async with httpx.AsyncClient(base_url=self._address, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self._address, timeout=PATIENCE) as client:
             token = await signed_in(client, f"{name}@example.org")
             client.headers["Authorization"] = f"Bearer {token}"
             yield Person(client)

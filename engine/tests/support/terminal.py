@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Done", "OnTerminal", "Shell"]
 
 ENGINE = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "src.cli.main")
-PATIENCE = 20.0
 _ON_ITS_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
 """A shell that leads a session gets the terminal that it opens first: Ctrl-C is then sent by the system."""
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")

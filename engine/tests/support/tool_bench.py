@@ -48,16 +48,16 @@ class Bench:
         return (await self.servers.tools())[tool]
 
     async def read(
-        self, args: JsonObject, tool: str = "read_thing", deadline: float = 10, progress: Progress | None = None
+        self, args: JsonObject, tool: str = "read_thing", deadline: float = 60, progress: Progress | None = None
     ) -> ToolReply:
         return await self.servers.call(ToolRequest("own", tool, canonical(args), deadline), progress)
 
-    async def change(self, approval: str | None = None, tool: str = "change_thing", deadline: float = 5) -> ToolReply:
+    async def change(self, approval: str | None = None, tool: str = "change_thing", deadline: float = 60) -> ToolReply:
         """Sets the thing `a` to 1."""
         return await self.servers.call(await self.request(approval, tool, deadline))
 
     async def request(
-        self, approval: str | None = None, tool: str = "change_thing", deadline: float = 5, send_within: float = 10
+        self, approval: str | None = None, tool: str = "change_thing", deadline: float = 60, send_within: float = 10
     ) -> ToolRequest:
         self._calls += 1
         spec = await self.spec(tool)

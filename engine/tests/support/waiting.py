@@ -5,11 +5,14 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+PATIENCE = 120.0
+"""Seconds until a test takes something to hang: the slowest machine that we met was eight times slower than usual."""
+
 STEP_SECONDS = 0.02
 
 
 async def eventually(
-    check: Callable[[], bool | Awaitable[bool]], within: float = 30.0, what: str = "the condition"
+    check: Callable[[], bool | Awaitable[bool]], within: float = PATIENCE, what: str = "the condition"
 ) -> None:
     """Returns as soon as `check` is true; fails, naming `what`, when it is still false after `within` seconds."""
     deadline = time.monotonic() + within
@@ -26,7 +29,7 @@ async def dawdle(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def wait_until(check: Callable[[], bool], what: str, within: float = 30.0) -> None:
+def wait_until(check: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
     """`eventually`, for tests without an event loop."""
     deadline = time.monotonic() + within
     while not check():

@@ -21,7 +21,7 @@ WORDS = Script(
         _first(_SET_TWO, Step(calls=[_set("${a}", "${x}"), _set("${b}", "${y}")])),
         _first(_SET, Step(calls=[_set("${a}", "${x}")])),
         _first("read the thing", Step(calls=[Call(name="read_thing", arguments={"name": "a"})])),
-        _first("read five", Step(calls=[Call(name="slow_read", arguments={"ms": 500}) for _ in range(5)])),
+        _first("read five", Step(calls=[Call(name="slow_read", arguments={"together": 5}) for _ in range(5)])),
         _first("read slowly", Step(calls=[Call(name="slow_read", arguments={"ms": 20_000})])),
         _first("unknown tool", Step(calls=[Call(name="change_thin", arguments={})])),
         _first("wrong arguments", Step(calls=[Call(name="change_thing", arguments={"name": "a"})])),

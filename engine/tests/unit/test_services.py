@@ -15,6 +15,7 @@ import redis
 
 from tests.support import services
 from tests.support.services import Cluster
+from tests.support.waiting import PATIENCE
 
 
 def test_each_database_is_empty_and_its_own(fresh_postgres: Callable[..., str]) -> None:
@@ -84,9 +85,9 @@ def test_a_killed_session_leaves_no_service_behind() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
         assert session.stdout
         assert session.stdout.readline() == "up\n"
-        with redis.Redis("127.0.0.1", port, retry=None, socket_timeout=30) as client, client.pubsub() as followed:
+        with redis.Redis("127.0.0.1", port, retry=None, socket_timeout=PATIENCE) as client, client.pubsub() as followed:
             followed.subscribe("anything")
-            followed.get_message(timeout=5)
+            followed.get_message(timeout=PATIENCE)
             session.send_signal(signal.SIGKILL)
             with pytest.raises(redis.ConnectionError):
-                followed.get_message(timeout=30)
+                followed.get_message(timeout=PATIENCE)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.services import PROJECT
+from tests.support.waiting import PATIENCE
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("*/README.md")])
 
@@ -61,7 +62,7 @@ def test_uv_run_in_the_engine_uses_the_one_environment() -> None:
         "import sys; print(sys.prefix)",
     ]
     done = subprocess.run(
-        command, cwd=PROJECT / "engine", env=environment, capture_output=True, text=True, check=True, timeout=60
+        command, cwd=PROJECT / "engine", env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     expected = PROJECT / "engine" / ".venv"
     assert Path(done.stdout.strip()) == (expected if expected.exists() else PROJECT / ".venv")
@@ -77,7 +78,7 @@ def test_the_environment_holds_what_the_lock_names() -> None:
     lock = (PROJECT / "requirements.lock").read_text()
     uv = Path(sys.executable).with_name("uv")
     command = [uv, "pip", "list", "--python", sys.executable, "--format", "json"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)
     installed = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
     locked = set(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", lock, re.MULTILINE))  # two versions, by marker, may be there
     ours = {"skyflo-engine", "skyflo-sandbox", "skyflo-tools"}

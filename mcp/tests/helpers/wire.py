@@ -46,7 +46,7 @@ class Child:
         """Closes the parent's pipe and waits."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        await asyncio.wait_for(self.process.communicate(), 10)
+        await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -73,7 +73,7 @@ async def start(env: dict[str, str]) -> Child:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 60)
+    line = await asyncio.wait_for(process.stdout.readline(), 120)
     said = json.loads(line)
     assert said == {"event": "listening", "port": said["port"]}
     return Child(process, said["port"])

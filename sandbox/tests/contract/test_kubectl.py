@@ -194,5 +194,5 @@ def test_kubectl_knows_the_server(space: Space) -> None:
 
 def test_kubectl_waits_for_a_rollout(space: Space) -> None:
     space.deployment(replicas=1)
-    assert "successfully rolled out" in space.kubectl("rollout", "status", "deploy/web", "--timeout=20s")
-    assert space.kubectl("wait", "--for=condition=Available", "deploy/web", "--timeout=20s").endswith("condition met\n")
+    assert "successfully rolled out" in space.kubectl("rollout", "status", "deploy/web", "--timeout=99s")
+    assert space.kubectl("wait", "--for=condition=Available", "deploy/web", "--timeout=99s").endswith("condition met\n")

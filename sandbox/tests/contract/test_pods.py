@@ -53,7 +53,7 @@ def test_a_container_that_crashes_is_restarted_ever_later(crashing: Space) -> No
     assert (ended["exitCode"], ended["reason"]) == (1, "Error")
     assert {"startedAt", "finishedAt"} <= set(ended)
     name = found["metadata"]["name"]
-    space.until("pods", name, lambda each: state(each)["restartCount"] > 1, "restarts again", within=45)
+    space.until("pods", name, lambda each: state(each)["restartCount"] > 1, "restarts again", within=180)
     about = f"involvedObject.name={name},reason=BackOff"
     event = space.until_all("events", lambda events: events, "tell", fieldSelector=about)[0]
     assert (event["type"], event["involvedObject"]["kind"]) == ("Warning", "Pod")

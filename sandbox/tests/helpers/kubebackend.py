@@ -22,7 +22,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-READ_SECONDS = 30.0
+READ_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Backend:
     def run(self, *arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":
         whose = (f"--kubeconfig={self.kubeconfig}", f"--context={self.context}")
         command = [self.binary, *whose, *arguments]
-        return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=120)
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """What kubectl printed. It has to succeed."""

@@ -18,7 +18,7 @@ ROOTS = {
     "endpointslices": "/apis/discovery.k8s.io/v1",
     "featureflags": "/apis/shop.example.com/v1",
 }
-WITHIN = 20.0
+WITHIN = 120.0
 
 
 @dataclass(frozen=True)

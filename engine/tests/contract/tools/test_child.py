@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -20,7 +19,7 @@ from src.api.adapters.tools.endpoint import ServerConfig
 from src.api.errors import ToolsUnavailable
 from src.api.utils.clock import SystemClock
 from tests.support.tool_bench import REDACTOR, Bench, open_bench
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 ENGINE = Path(__file__).parents[3]
 ALIEN = {"OPENAI_API_KEY": "sk-canary", "JWT_SECRET": "canary", "POSTGRES_DATABASE_URL": "postgres://canary"}
@@ -91,7 +90,7 @@ async def test_its_port_serves_nobody_without_the_key(tmp_path: Path) -> None:
 def _post(url: str, body: str) -> int:
     request = urllib.request.Request(url, body.encode(), {"content-type": "application/json"})  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - loopback
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -121,8 +120,6 @@ async def test_it_ends_with_us(tmp_path: Path) -> None:
     async with child_and_bench(tmp_path) as (child, _):
         pid = child.pid
         assert pid is not None
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
     assert not alive(pid)
 
 
@@ -130,11 +127,11 @@ async def test_it_ends_when_we_are_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OWNER, str(tmp_path)]
     owner = await asyncio.create_subprocess_exec(*command, cwd=ENGINE, stdout=asyncio.subprocess.PIPE)
     assert owner.stdout is not None
-    pid = int(await asyncio.wait_for(owner.stdout.readline(), 60))
+    pid = int(await asyncio.wait_for(owner.stdout.readline(), PATIENCE))
     assert alive(pid)
     owner.kill()
     await owner.wait()
-    await eventually(lambda: not alive(pid), within=5, what="the end of the child")
+    await eventually(lambda: not alive(pid), what="the end of the child")
 
 
 @pytest.mark.parametrize("script", ["print('hello', flush=True)\nimport time; time.sleep(60)", "raise SystemExit(2)"])
@@ -142,7 +139,7 @@ async def test_one_that_can_not_start_is_said_to_be_down(tmp_path: Path, script:
     launch = Launch(tmp_path, os.environ, command=(sys.executable, "-c", script))
     async with ToolChild(launch, SystemClock(), REDACTOR) as child:
         with pytest.raises(ToolsUnavailable, match="ended with code"):
-            await asyncio.wait_for(child.endpoint(), 20)
+            await asyncio.wait_for(child.endpoint(), PATIENCE)
 
 
 async def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Reads: fast, at the same time, bounded, cancelled, and without secrets."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -12,11 +11,10 @@ from tests.support.waiting import eventually
 READ_FAULTS = ["drop", "half", "502", "503", "401", "garbage", "header_mismatch", "json_error", "error_none"]
 
 
-async def test_five_slow_reads_take_as_long_as_one(bench: Bench) -> None:
-    began = time.monotonic()
-    replies = await asyncio.gather(*(bench.read({"ms": 500}, "slow_read") for _ in range(5)))
+async def test_five_slow_reads_are_open_at_the_same_time(bench: Bench) -> None:
+    """None of them answers before all have come."""
+    replies = await asyncio.gather(*(bench.read({"together": 5}, "slow_read") for _ in range(5)))
     assert [reply.outcome for reply in replies] == ["succeeded"] * 5
-    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize("fault", READ_FAULTS)

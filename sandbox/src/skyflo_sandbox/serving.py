@@ -36,14 +36,17 @@ def serve(*, cluster: socket.socket | None, model: socket.socket | None, keep: P
 
 async def _serve(cluster: socket.socket | None, model: socket.socket | None, keep: Path | None) -> None:
     clock = SystemClock()
+    servers: list[_Server] = []
     async with AsyncExitStack() as stack:
         parts: list[tuple[str, Starlette, socket.socket]] = []
         if cluster is not None:
             world = await stack.enter_async_context(open_world(clock, keep))
             parts.append(("cluster", create_cluster(world.api, world.logs, clock), cluster))
+            # A cluster in which nothing moves would answer as if all were well: ended, it is started anew and said.
+            world.life.when_failed(lambda: _end(servers))
         if model is not None:
             parts.append(("model", create_model(clock, pace=_PIECE_SECONDS), model))
-        servers = [_Server(app, listening) for _, app, listening in parts]
+        servers += [_Server(app, listening) for _, app, listening in parts]
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, _end, servers)
         serving = asyncio.gather(*(server.run_on() for server in servers))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 from types import TracebackType
@@ -72,6 +73,11 @@ class Life:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def when_failed(self, tell: Callable[[], None]) -> None:
+        """Calls `tell` once when it has met what it can't go on from. To be called after entering."""
+        if self._task is not None:
+            self._task.add_done_callback(lambda task: tell() if _failure(task) else None)
 
     async def close(self) -> None:
         """Ends it. Raises what its task has failed with, if it has."""
@@ -147,5 +153,9 @@ class Life:
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:
     """At once: whoever waits for it looks at the end only."""
-    if not task.cancelled() and task.exception() is not None:
-        log.error("action=life_ended nothing moves in the cluster any more", exc_info=task.exception())
+    if failure := _failure(task):
+        log.error("action=life_ended nothing moves in the cluster any more", exc_info=failure)
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

@@ -12,6 +12,7 @@ from tests.support.engines import Engine
 from tests.support.scripted_model import ScriptedModel
 from tests.support.terminal import COMMAND, Shell
 from tests.support.terminal_proxy import bad_line
+from tests.support.waiting import PATIENCE
 
 WORDS = " ".join(f"word{n}" for n in range(150))
 
@@ -66,7 +67,7 @@ def test_ctrl_c_stops_a_run_without_a_terminal_too(shell: Shell) -> None:
             pass
         process.send_signal(signal.SIGINT)
         *_, last = [json.loads(line) for line in output]
-        assert process.wait(20) == 130
+        assert process.wait(PATIENCE) == 130
     assert (last["type"], last["status"]) == ("workflow_complete", "stopped")
 
 

@@ -40,7 +40,7 @@ class Engine:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     async def listens(self) -> None:
         def has_said() -> bool:
@@ -121,7 +121,7 @@ def engine(folder: Path, model: ScriptedModel | None, kubeconfig: Path | str, **
         yield Engine(process, log)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def call(tool: str, **arguments: JsonValue) -> Call:

@@ -123,7 +123,7 @@ class Shell:
         mine = {"PYTHONPATH": str(ENGINE), "TERM": "xterm-256color", "SKYFLO_ENV_FILE": "", "PYTHONUTF8": "1"}
         return {**kept, **mine, **folders, **({"SKYFLO_SERVER": self.server} if self.server else {}), **self.extra}
 
-    def run(self, *arguments: str, typed: str | None = None, within: float = 60) -> Done:
+    def run(self, *arguments: str, typed: str | None = None, within: float = PATIENCE) -> Done:
         """With pipes, as a script runs it. Standard input is `typed`, else nothing."""
         done = subprocess.run(
             [*COMMAND, *arguments],
@@ -152,7 +152,7 @@ class Shell:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait(10)
+                process.wait(PATIENCE)
             os.close(master)
 
 

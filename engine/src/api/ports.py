@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
+from src.api.schemas.audit import Actor
 from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.query import Assign, Where
 from src.api.schemas.records import Record, Tail
@@ -73,6 +74,14 @@ class Transaction(Reader, Protocol):
         """False if a unique key says that it is there already; nothing is raised for that, and nothing written."""
 
     async def remove(self, kind: type[Record], where: Where) -> None: ...
+
+    def audit(self, stream: str, action: str, by: Actor, body: JsonObject) -> None:
+        """Tells the audit trail who does what here: one entry of `stream`, written before the commit or not at all.
+
+        `body` holds no secret and nothing that a deletion is meant to take away. Streams: `run:<id>`, `user:<id>`, a
+        person's own account, and for what an installation has one of a plain word: `team`, `integrations`, `policy`.
+        Raises `Unprocessable` for a body that JSON can't carry.
+        """
 
 
 class Store(Protocol):

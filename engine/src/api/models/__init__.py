@@ -1,7 +1,7 @@
 """The tables, for the migrations. No behaviour: what reads and writes them is the store."""
 
 from src.api.models.calls import Approval, Call, Decision, Execution
-from src.api.models.identity import ApiToken, AuditEntry, AuditHead, Integration, RefreshToken, User
+from src.api.models.identity import ApiToken, AuditEntry, AuditHead, AuditSeal, Integration, RefreshToken, User
 from src.api.models.runs import Conversation, DeferredEvent, JournalEvent, Message, Run, SearchText, Submission
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Approval",
     "AuditEntry",
     "AuditHead",
+    "AuditSeal",
     "Call",
     "Conversation",
     "Decision",

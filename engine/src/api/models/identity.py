@@ -1,6 +1,7 @@
 """People, their sessions and what they connect."""
 
 from tortoise import fields
+from tortoise.indexes import Index
 from tortoise.models import Model
 
 from src.api.models.base import identity, identity_ref, json_text, milliseconds, text, word
@@ -71,6 +72,7 @@ class AuditEntry(Model):
     n = fields.BigIntField()
     action = word()
     actor = fields.CharField(max_length=320)
+    name = fields.CharField(max_length=400)
     body = text()
     previous = fields.CharField(max_length=64)
     hash = fields.CharField(max_length=64)
@@ -79,12 +81,33 @@ class AuditEntry(Model):
     class Meta:
         table = "audit"
         unique_together = (("stream", "n"),)
+        indexes = (
+            Index(fields=("created_at", "stream", "n"), name="audit_by_time"),
+            Index(fields=("actor", "created_at"), name="audit_by_actor"),
+        )
 
 
 class AuditHead(Model):
     stream = fields.CharField(max_length=100, primary_key=True)
     n = fields.BigIntField()
     hash = fields.CharField(max_length=64)
+    since = fields.BigIntField()
+    seal = fields.BigIntField(null=True, db_index=True)
 
     class Meta:
         table = "audit_heads"
+
+
+class AuditSeal(Model):
+    n = fields.BigIntField(primary_key=True)
+    previous = fields.CharField(max_length=64)
+    heads = text()
+    count = fields.IntField()
+    root = fields.CharField(max_length=64)
+    key_id = fields.CharField(max_length=64)
+    mac = fields.CharField(max_length=64)
+    hash = fields.CharField(max_length=64)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "audit_seals"

@@ -278,6 +278,7 @@ class AuditEntry(Record):
     n: int
     action: str
     actor: str
+    name: str
     body: str
     previous: str
     hash: str
@@ -286,11 +287,32 @@ class AuditEntry(Record):
 
 @dataclass(frozen=True, slots=True)
 class AuditHead(Record):
+    """Where a stream of the audit ends. `seal` is the one that covers it, None while entries from `since` on wait."""
+
     table = "audit_heads"
     key = ("stream",)
     stream: str
     n: int
     hash: str
+    since: int
+    seal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSeal(Record):
+    """`heads` is the canonical JSON of what it covers: `[stream, since, n, hash]` for each stream that had moved."""
+
+    table = "audit_seals"
+    key = ("n",)
+    n: int
+    previous: str
+    heads: str
+    count: int
+    root: str
+    key_id: str
+    mac: str
+    hash: str
+    created_at: int
 
 
 RECORDS: Final = (
@@ -311,6 +333,7 @@ RECORDS: Final = (
     Integration,
     AuditEntry,
     AuditHead,
+    AuditSeal,
 )
 
 

@@ -5,9 +5,14 @@ from enum import StrEnum
 
 from src.api.errors import Forbidden, NotFound
 from src.api.ports import Reader
+from src.api.schemas.audit import Actor
 from src.api.schemas.records import Approval, Conversation
 
-__all__ = ["Caller", "Role", "may_decide", "require_change_rights", "require_scope", "visible_conversation"]
+__all__ = ["LOCAL", "Caller", "Role", "may_decide", "require_change_rights", "require_scope", "visible_conversation"]
+
+
+LOCAL = "local"
+"""The id of the local admin, who is none of the registered users."""
 
 
 class Role(StrEnum):
@@ -37,6 +42,13 @@ class Caller:
     session: str | None = None
     token: str | None = None
     scopes: frozenset[str] = frozenset()
+
+    @property
+    def actor(self) -> Actor:
+        """How the audit trail names this caller."""
+        if self.machine:
+            return Actor(f"token:{self.name}", f"of user:{self.id}")
+        return Actor("local", self.name) if self.id == LOCAL else Actor(f"user:{self.id}", self.name)
 
 
 def require_scope(caller: Caller, *, reads: bool) -> None:

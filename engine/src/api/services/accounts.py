@@ -9,11 +9,11 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from src.api.schemas.auth import PasswordChange, PasswordReset, ProfileChange, Registration, UserView
-from src.api.services.access import Caller, Role
+from src.api.services.access import LOCAL, Caller, Role
 
 __all__ = ["LOCAL_ADMIN", "Accounts", "Refresh", "Session"]
 
-LOCAL_ADMIN = Caller(id="local", role=Role.ADMIN, name="local")
+LOCAL_ADMIN = Caller(id=LOCAL, role=Role.ADMIN, name="local")
 """Whoever sits at the machine in local mode: a person, but not one of the registered users."""
 
 

@@ -18,13 +18,14 @@ from src.api.services.paging import Cursor
 from src.api.services.sessions import end_sessions
 from src.api.services.tokens import end_tokens
 from src.api.utils.canonical import canonical
+from src.api.utils.chain import GENESIS
 
 __all__ = ["Team", "lock_team"]
 
 
 async def lock_team(tx: Transaction) -> None:
     """Must come first: the row of the team's audit is the lock that lets one change of the team happen at a time."""
-    await tx.insert(AuditHead(stream="team", n=0, hash=""))
+    await tx.insert(AuditHead(stream="team", n=0, hash=GENESIS, since=1, seal=0))
     await tx.change(AuditHead, {"stream": "team"}, n=Plus(0))
 
 

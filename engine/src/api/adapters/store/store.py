@@ -82,7 +82,7 @@ class TortoiseStore:
             transaction = TortoiseTransaction(session, self._dialect, self._clock)
             with _in_body():
                 result = await body(transaction)
-            transaction.end()
+                await transaction.conclude()
             self._failpoints.pass_(f"{name}:before_commit")
             await session.commit()
         self._failpoints.pass_(f"{name}:after_commit")

@@ -7,8 +7,12 @@ from typing import Any, TypeVar
 
 from src.api.adapters.store import sql
 from src.api.adapters.store.sessions import Dialect, Session
+from src.api.adapters.store.trail import Note, append
+from src.api.schemas.audit import Actor
+from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Assign, Where
 from src.api.schemas.records import JournalEvent, Record, Run, Tail
+from src.api.utils.canonical import canonical
 
 __all__ = ["TortoiseReader", "TortoiseTransaction"]
 
@@ -66,15 +70,13 @@ class TortoiseTransaction(TortoiseReader):
     def __init__(self, session: Session, dialect: Dialect, clock: Callable[[], int] | None) -> None:
         super().__init__(session, dialect)
         self._clock = clock
+        self._notes: list[Note] = []
+        self._read_at: int | None = None
         self.touched: set[str] = set()
 
     async def now(self) -> int:
-        if self._clock is not None:
-            return self._clock()
-        if self._dialect.now is None:
-            return time.time_ns() // 1_000_000
-        rows = await self._run((self._dialect.now, []))
-        return int(rows[0][0])
+        self._read_at = await self._now()
+        return self._read_at
 
     async def change(self, kind: type[R], where: Where, **values: Assign) -> R | None:
         missing = [name for name in kind.key if not isinstance(where.get(name), str | int)]
@@ -98,6 +100,23 @@ class TortoiseTransaction(TortoiseReader):
 
     async def remove(self, kind: type[Record], where: Where) -> None:
         await self._run(sql.delete(kind, where, numbered=self._dialect.numbered))
+
+    def audit(self, stream: str, action: str, by: Actor, body: JsonObject) -> None:
+        self._notes.append(Note(stream, action, by, canonical(body)))
+
+    async def conclude(self) -> None:
+        """What comes after the body and before the commit. Entries bear the time that the body read last."""
+        if self._notes:
+            await append(self, self._notes, self._read_at or await self.now())
+        self.end()
+
+    async def _now(self) -> int:
+        if self._clock is not None:
+            return self._clock()
+        if self._dialect.now is None:
+            return time.time_ns() // 1_000_000
+        rows = await self._run((self._dialect.now, []))
+        return int(rows[0][0])
 
     def _touch(self, row: Record) -> None:
         run = row.id if isinstance(row, Run) else getattr(row, "run_id", None)

@@ -30,6 +30,7 @@ from src.api.ports import Bus, Clock, Ids, Mail, RateLimiter, Store, ToolServer
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
+from src.api.services.audience import Audience
 from src.api.services.conversations import Conversations
 from src.api.services.desk import Office
 from src.api.services.health import Health, Probe
@@ -73,6 +74,7 @@ class World:
     bus: Bus
     store: Store
     pulse: Pulse
+    audience: Audience
     tools: ToolServer
     redactor: Redactor
     failpoints: Failpoints
@@ -90,10 +92,11 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         bus = await _open_bus(stack, settings, clock)
         store = await _open_store(stack, settings, bus, failpoints)
         pulse = await stack.enter_async_context(Pulse(store, bus, clock))
+        audience = await stack.enter_async_context(Audience(store, clock))
         later = await stack.enter_async_context(AsyncExitStack())
         child = await _start_child(later, standing, clock, redactor)
         servers = Late(lambda: _open_tools(later, settings, clock, redactor, child))
-        world = World(settings, clock, ids, bus, store, pulse, LateTools(servers), redactor, failpoints)
+        world = World(settings, clock, ids, bus, store, pulse, audience, LateTools(servers), redactor, failpoints)
         mailing = Mailing(await stack.enter_async_context(Tasks(patience=0)), settings.public_url, _mail(settings))
         accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing))
         rates = Late(lambda: _open_rates(later, settings))
@@ -183,6 +186,7 @@ def _services(
         settings=settings,
         accounts=accounts,
         approvals=core.approvals,
+        audience=world.audience,
         chat=core.chat,
         closing=closing,
         conversations=Conversations(world.store, world.ids, core.office.endings),
@@ -191,7 +195,7 @@ def _services(
         rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
         runs=core.runs,
         streams=Streams(world.store, world.bus, world.pulse, world.clock),
-        team=Team(world.store, world.ids, accounts),
+        team=Team(world.store, world.ids, accounts, core.sweep.stop_removed),
         tokens=Tokens(world.store, world.ids, world.clock),
         tools=Tools(world.tools.tools),
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),

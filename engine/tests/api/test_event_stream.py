@@ -3,14 +3,13 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from src.api.endpoints import streaming
 from src.api.endpoints.streaming import EventStream
 from src.api.utils.closing import closing_event
 from tests.support.app import BASE, on_a_port, problem
@@ -27,10 +26,11 @@ class Source:
         self.size = size
         self.closed = asyncio.Event()
         self.closing = asyncio.Event()
-        self.open = True
+        self.barred = asyncio.Event()
 
-    async def still(self) -> bool:
-        return self.open
+    @contextmanager
+    def seat(self) -> Iterator[asyncio.Event]:
+        yield self.barred
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
         try:
@@ -46,7 +46,7 @@ class Source:
 
         @app.get(f"{BASE}/stream")
         async def stream() -> EventStream:
-            return EventStream(b"first\n", self.frames(), self.closing, self.still, stall=stall)
+            return EventStream(b"first\n", self.frames(), self.closing, self.seat, stall=stall)
 
         async with on_a_port(app) as address:
             yield f"{address}/stream"
@@ -142,8 +142,7 @@ async def test_a_signal_tells_that_the_process_closes() -> None:
 
 
 @pytest.mark.promise("authorised")
-async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "RECHECK_SECONDS", 0.01)
+async def test_a_stream_ends_when_its_reader_is_barred() -> None:
     source = Source(10)
     async with (
         source.served(stall=PATIENCE) as url,
@@ -152,7 +151,7 @@ async def test_a_stream_ends_with_its_session(monkeypatch: pytest.MonkeyPatch) -
     ):
         pieces = response.aiter_raw()
         assert (await anext(pieces)).startswith(b"first\n")
-        source.open = False
+        source.barred.set()
         async for _ in pieces:
             pass
         await asyncio.wait_for(source.closed.wait(), PATIENCE)

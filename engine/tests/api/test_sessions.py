@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from src.api.config.settings import Settings
-from src.api.endpoints import streaming
 from src.api.ports import Reader, Transaction
 from src.api.schemas.records import RefreshToken
 from tests.support.app import PASSWORD, Running, problem, registered, running, signed_in
@@ -216,7 +215,3 @@ async def test_the_local_admin_has_no_session(local_engine: Running) -> None:
         problem(await client.post("/auth/refresh/issue"), 403)
         assert (await client.post("/auth/logout")).status_code == 200
         assert (await client.get("/auth/me")).status_code == 200
-
-
-def test_streams_look_every_few_seconds() -> None:
-    assert streaming.RECHECK_SECONDS <= 5

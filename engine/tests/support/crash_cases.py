@@ -57,6 +57,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "sessions.Sessions.issue": ("accounts", 1),
     "sessions.Sessions.renew": ("accounts", 1),
     "sessions.Sessions.end": ("accounts", 1),
+    "recovery.Sweep._stop_one": ("removal", 1),
     "tokens.Tokens.add": ("accounts", 1),
     "tokens.Tokens.revoke": ("accounts", 1),
 }

@@ -302,6 +302,22 @@ def _grow_the_team(world: World, bearer: dict[str, str]) -> None:
     assert (removed["role"], removed["status"]) == ("approver", "inactive")
 
 
+def removal(world: World) -> None:
+    """Somebody whose change waits for a decision is removed: the run is stopped, whoever gets to do it."""
+    member = {"email": "eve@example.org", "password": PASSWORD, "role": "member"}
+    made = world.client.post("/team/members", member).json()
+    talk, headers = world.talk(), world.client.http.headers
+    headers.update(_signed_in(world, member["email"]))
+    talk.chat()
+    del headers["Authorization"]
+    world.client.http.cookies.clear()
+    assert world.client.request("DELETE", f"/team/members/{made['id']}").json()["status"] == "inactive"
+    talk.until("stopped")
+    talk.follow()
+    assert world.effects() == []
+    check(world, talk)
+
+
 def _lend_a_token(world: World, bearer: dict[str, str]) -> None:
     """A machine gets a token and loses it again."""
     made = world.client.request("POST", "/auth/tokens", {"name": "bot"}, bearer)
@@ -313,8 +329,8 @@ def _lend_a_token(world: World, bearer: dict[str, str]) -> None:
     assert world.client.request("GET", "/auth/me", headers=lent).status_code == 401
 
 
-def _signed_in(world: World) -> dict[str, str]:
-    login = {"username": "ada@example.org", "password": PASSWORD}
+def _signed_in(world: World, email: str = "ada@example.org") -> dict[str, str]:
+    login = {"username": email, "password": PASSWORD}
     token = world.client.persist(lambda: world.client.http.post(f"{world.client.url}/auth/jwt/login", data=login))
     return {"Authorization": f"Bearer {token.json()['access_token']}"}
 
@@ -333,5 +349,6 @@ SCENARIOS = {
         forget,
         conversations,
         accounts,
+        removal,
     )
 }

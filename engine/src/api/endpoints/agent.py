@@ -1,5 +1,6 @@
 """`/agent`: asking, deciding, stopping, following."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -27,12 +28,8 @@ EventId = Annotated[str | None, Header(max_length=100)]
 
 
 async def _followed(api: Services, caller: Caller, started: Started) -> EventStream:
-    async def still() -> bool:
-        if caller.machine:
-            return await api.tokens.still(caller)
-        return caller.session is None or await (await api.accounts()).still(caller)
-
-    return await open_stream(api.streams.frames(started.run_id, started.after), api.closing, still)
+    seat = partial(api.audience.seat, caller, started.conversation_id)
+    return await open_stream(api.streams.frames(started.run_id, started.after), api.closing, seat)
 
 
 @router.post("/chat", response_class=EventStream, responses=STREAM)

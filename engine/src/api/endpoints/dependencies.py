@@ -19,6 +19,7 @@ from src.api.services.tokens import PREFIX, Tokens
 if TYPE_CHECKING:
     from src.api.config.settings import Settings
     from src.api.services.approvals import Approvals
+    from src.api.services.audience import Audience
     from src.api.services.chat import Chat
     from src.api.services.conversations import Conversations
     from src.api.services.health import Health
@@ -58,6 +59,7 @@ class Services:
     settings: Settings
     accounts: Callable[[], Awaitable[Accounts]]
     approvals: Approvals
+    audience: Audience
     chat: Chat
     closing: asyncio.Event
     conversations: Conversations

@@ -2,10 +2,12 @@
 
 from typing import Final
 
-__all__ = ["ACTIVE", "ENDED", "OPEN_APPROVAL", "RESTING", "SETTLED", "UNSETTLED"]
+__all__ = ["ACTIVE", "ENDED", "NOT_ENDED", "OPEN_APPROVAL", "RESTING", "SETTLED", "UNSETTLED"]
 
 ACTIVE: Final = ("queued", "running", "awaiting_approval")
 """A run in one of these is the run of its conversation; the database allows one."""
+
+NOT_ENDED: Final = (*ACTIVE, "waiting")
 
 ENDED: Final = ("completed", "failed", "stopped")
 RESTING: Final = ("awaiting_approval", *ENDED)

@@ -8,7 +8,16 @@ from src.api.ports import Reader
 from src.api.schemas.audit import Actor
 from src.api.schemas.records import Approval, Conversation
 
-__all__ = ["LOCAL", "Caller", "Role", "may_decide", "require_change_rights", "require_scope", "visible_conversation"]
+__all__ = [
+    "LOCAL",
+    "Caller",
+    "Role",
+    "may_decide",
+    "require_change_rights",
+    "require_scope",
+    "sees",
+    "visible_conversation",
+]
 
 
 LOCAL = "local"
@@ -81,12 +90,18 @@ async def visible_conversation(
     found = await reader.get(Conversation, id=conversation_id)
     if found is None or found.deleted_at is not None:
         raise NotFound("There is no such conversation.")
-    if found.owner_id == caller.id or (caller.role is Role.ADMIN and not write):
+    if found.owner_id == caller.id:
         return found
-    if (
-        not write
-        and caller.role is Role.APPROVER
-        and await reader.find(Approval, {"conversation_id": found.id}, limit=1)
-    ):
-        return found
-    raise NotFound("There is no such conversation.")
+    had_approval = caller.role is Role.APPROVER and bool(
+        await reader.find(Approval, {"conversation_id": found.id}, limit=1)
+    )
+    if write or not sees(caller, found, had_approval=had_approval):
+        raise NotFound("There is no such conversation.")
+    return found
+
+
+def sees(caller: Caller, conversation: Conversation, *, had_approval: bool) -> bool:
+    """Whether the caller's role shows them this conversation, deleted or not."""
+    if conversation.owner_id == caller.id or caller.role is Role.ADMIN:
+        return True
+    return caller.role is Role.APPROVER and had_approval

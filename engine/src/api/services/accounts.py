@@ -40,9 +40,6 @@ class Accounts(Protocol):
         """Whose token this is. Raises `NotAuthenticated` where it is forged or over, its session ended, or its owner
         removed."""
 
-    async def still(self, caller: Caller) -> bool:
-        """Whether the session that the caller came with is still open."""
-
     async def login(self, email: str, password: str) -> Session:
         """Raises `BadRequest`, after the same time and in the same words whether e-mail or password is wrong."""
 

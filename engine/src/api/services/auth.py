@@ -46,9 +46,6 @@ class Auth:
             raise NotAuthenticated("Your session is over or the token is not valid. Sign in again.")
         return Account.of(user).caller(named[1])
 
-    async def still(self, caller: Caller) -> bool:
-        return caller.session is None or await self._sessions.holder(caller.id, caller.session) is not None
-
     async def login(self, email: str, password: str) -> Session:
         account = await self._users.get_by_email(email)
         right = await self._manager.matches(password, account)

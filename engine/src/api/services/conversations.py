@@ -20,7 +20,7 @@ from src.api.schemas.conversations import (
 )
 from src.api.schemas.query import Scalar, Where, below
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
-from src.api.schemas.states import ACTIVE
+from src.api.schemas.states import NOT_ENDED
 from src.api.services.access import Caller, visible_conversation
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.paging import Cursor
@@ -31,7 +31,6 @@ from src.api.utils.text import clean
 
 __all__ = ["Conversations"]
 
-NOT_ENDED = (*ACTIVE, "waiting")
 BATCH = 500
 SEARCHED = 5_000
 """Conversations that one request of a search looks at."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from src.api.errors import NotFound
 from src.api.ports import Ids, Store, Transaction
 from src.api.schemas.events import Completed, Event, ToolError, WorkflowComplete, WorkflowError
 from src.api.schemas.query import Plus
@@ -70,6 +71,19 @@ class Endings:
         ending = Ending("stopped")
         run = await self._journal.record(tx, run.id, events + _last_events(run, ending, now), now)
         return await self._close(tx, run, ending, now)
+
+    async def stop_from_outside(self, tx: Transaction, conversation_id: str, run_id: str) -> str | None:
+        """Locks what it takes, and stops the run. The id of the conversation's next run, if one is queued now.
+
+        Raises `NotFound` where the conversation has no such run.
+        """
+        now = await tx.now()
+        await lock_conversation(tx, conversation_id, now)
+        run = await tx.change(Run, {"id": run_id, "conversation_id": conversation_id}, touched_at=now)
+        if run is None:
+            raise NotFound("There is no such run in this conversation.")
+        run = await self.stop(tx, run, await tx.now())
+        return await self.promote(tx, conversation_id, now) if run.state in ENDED else None
 
     async def supersede(self, tx: Transaction, run: Run, now: int) -> Run:
         """Ends a run that waits for decisions because its person said something new: none of its changes runs."""

@@ -8,7 +8,8 @@ from src.api.errors import EngineError, StoreUnavailable
 from src.api.ports import Clock, Reader, Store, Transaction
 from src.api.schemas.events import Event
 from src.api.schemas.query import Where, at_most, below
-from src.api.schemas.records import Approval, Call, Run, Submission
+from src.api.schemas.records import Approval, Call, Run, Submission, User
+from src.api.schemas.states import NOT_ENDED
 from src.api.services.calls import decided_event, queue_if_decided, settle, supersede_after
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.journal import Journal
@@ -62,7 +63,24 @@ class Sweep:
         await self._unstick(now)
         for run in await self._unattended(now):
             self._wake(run.id)
+        await self.stop_removed()
         await self._forget(now)
+
+    async def stop_removed(self, user_id: str | None = None) -> None:
+        """Stops the runs of this removed person, or of all: those too that began while the removal was committed."""
+
+        async def body(reader: Reader) -> list[Run]:
+            begun: Where = {"state": NOT_ENDED, "stop_at": None}
+            people = (user_id,) if user_id else tuple(await reader.distinct(Run, "user_id", begun))
+            gone = await reader.find(User, {"id": people, "is_active": False}) if people else []
+            whose = tuple(user.id for user in gone)
+            return await reader.find(Run, {**begun, "user_id": whose}, "created_at", BATCH) if whose else []
+
+        for run in await self._store.read(body):
+            await self._take_up(run.id, partial(self._stop_one, run))
+
+    async def _stop_one(self, run: Run, tx: Transaction) -> str | None:
+        return await self._endings.stop_from_outside(tx, run.conversation_id, run.id)
 
     async def _take_up(self, run_id: str, move: Callable[[Transaction], Awaitable[str | None]]) -> None:
         """One row in a transaction of its own. One that is locked or broken is left, and holds up no other."""

@@ -7,9 +7,8 @@ from src.api.ports import Reader, Store, Transaction
 from src.api.schemas.query import Condition, at_most
 from src.api.schemas.records import Run
 from src.api.schemas.runs import Page, RunPage, RunView
-from src.api.schemas.states import ENDED
 from src.api.services.access import Caller, Role, visible_conversation
-from src.api.services.endings import Endings, lock_conversation
+from src.api.services.endings import Endings
 from src.api.services.paging import Cursor
 from src.api.utils.shown import shown_object
 
@@ -30,14 +29,8 @@ class Runs:
         """Stops the run: what has not started never will. Asking again changes nothing. Raises `NotFound`."""
 
         async def body(tx: Transaction) -> str | None:
-            now = await tx.now()
             await visible_conversation(tx, caller, conversation_id, write=caller.role is not Role.ADMIN)
-            await lock_conversation(tx, conversation_id, now)
-            run = await tx.change(Run, {"id": run_id, "conversation_id": conversation_id}, touched_at=now)
-            if run is None:
-                raise NotFound("There is no such run in this conversation.")
-            run = await self._endings.stop(tx, run, await tx.now())
-            return await self._endings.promote(tx, conversation_id, now) if run.state in ENDED else None
+            return await self._endings.stop_from_outside(tx, conversation_id, run_id)
 
         following = await self._store.transaction(body)
         if following is not None:

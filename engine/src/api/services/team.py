@@ -29,13 +29,20 @@ async def lock_team(tx: Transaction) -> None:
     await tx.change(AuditHead, {"stream": "team"}, n=Plus(0))
 
 
+StopRuns = Callable[[str], Awaitable[None]]
+"""Stops the runs of a removed person. What it can't stop at this moment, the sweep does."""
+
+
 class Team:
     """Each call raises `Forbidden` unless the caller is an admin, for changes at the moment when they are made."""
 
-    def __init__(self, store: Store, ids: Ids, accounts: Callable[[], Awaitable[Accounts]]) -> None:
+    def __init__(
+        self, store: Store, ids: Ids, accounts: Callable[[], Awaitable[Accounts]], stop_runs: StopRuns
+    ) -> None:
         self._store = store
         self._ids = ids
         self._accounts = accounts
+        self._stop_runs = stop_runs
 
     async def list(self, caller: Caller, cursor: str | None, limit: int) -> MemberList:
         """Everybody, removed members too; who came last comes first."""
@@ -75,7 +82,10 @@ class Team:
         return _member(await self._changed(caller, member_id, _values(wanted)))
 
     async def remove(self, caller: Caller, member_id: str) -> Member:
-        """Deactivates the account and ends its sessions. What this person did stays on record."""
+        """Deactivates the account, ends its sessions and tokens, and stops its runs.
+
+        What this person did stays on record, and a change that is under way is not cancelled.
+        """
         _require_admin(caller)
         return _member(await self._changed(caller, member_id, {"is_active": False}))
 
@@ -131,7 +141,10 @@ class Team:
                 await end_sessions(tx, member_id)
             return changed
 
-        return await self._store.transaction(body)
+        changed = await self._store.transaction(body)
+        if not changed.is_active:
+            await self._stop_runs(changed.id)
+        return changed
 
 
 def _require_admin(caller: Caller) -> None:

@@ -25,7 +25,7 @@ def _random() -> str:
 
 
 class Tokens:
-    """Kept as SHA-256 only. Managed by people alone: each call but the first two raises `Forbidden` for a machine."""
+    """Kept as SHA-256 only. Managed by people alone: each call but the first raises `Forbidden` for a machine."""
 
     def __init__(self, store: Store, ids: Ids, clock: Clock, random: Callable[[], str] = _random) -> None:
         self._store = store
@@ -49,15 +49,6 @@ class Tokens:
         return Caller(
             owner.id, Role(owner.role), row.name, machine=True, token=row.id, scopes=frozenset(row.scopes.split(","))
         )
-
-    async def still(self, caller: Caller) -> bool:
-        """Whether the token that the caller came with is still good."""
-
-        async def body(reader: Reader) -> ApiToken | None:
-            return await reader.get(ApiToken, id=caller.token or "")
-
-        row = await self._store.read(body)
-        return row is not None and row.expires_at > self._clock.now()
 
     async def list(self, caller: Caller, user_id: str | None) -> TokenList:
         """One's own; for admins anybody's. The newest comes first."""

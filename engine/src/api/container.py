@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.late import Late, LateTools
+from src.api.adapters.policy_file import PolicyFile
 from src.api.adapters.store.migrations import migrate, pending
 from src.api.adapters.store.store import open_store
 from src.api.adapters.tools.child import Launch, ToolChild
 from src.api.adapters.tools.endpoint import Endpoint, FixedEndpoint, ServerConfig, Source
+from src.api.agent.policy_facts import OURS
 from src.api.config.settings import McpServer, Settings, SettingsError
 from src.api.core import Core, Ground, open_core
 from src.api.endpoints.dependencies import Services
-from src.api.ports import Bus, Clock, Ids, Mail, RateLimiter, Store, ToolServer
+from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Store, ToolServer
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
@@ -36,6 +38,7 @@ from src.api.services.desk import Office
 from src.api.services.health import Health, Probe
 from src.api.services.leases import LeaseTimes
 from src.api.services.mailing import Mailing
+from src.api.services.policies import PolicyBook
 from src.api.services.pulse import Pulse
 from src.api.services.rates import RateLimits
 from src.api.services.settings import Limits
@@ -61,8 +64,6 @@ __all__ = ["open_services"]
 
 logger = logging.getLogger(__name__)
 
-_OURS = "skyflo"
-
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -76,6 +77,7 @@ class World:
     pulse: Pulse
     audience: Audience
     tools: ToolServer
+    policies: Policies
     redactor: Redactor
     failpoints: Failpoints
 
@@ -96,7 +98,10 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         later = await stack.enter_async_context(AsyncExitStack())
         child = await _start_child(later, standing, clock, redactor)
         servers = Late(lambda: _open_tools(later, settings, clock, redactor, child))
-        world = World(settings, clock, ids, bus, store, pulse, audience, LateTools(servers), redactor, failpoints)
+        policies = PolicyFile(*_policy_file(settings), clock)
+        world = World(
+            settings, clock, ids, bus, store, pulse, audience, LateTools(servers), policies, redactor, failpoints
+        )
         mailing = Mailing(await stack.enter_async_context(Tasks(patience=0)), settings.public_url, _mail(settings))
         accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing))
         rates = Late(lambda: _open_rates(later, settings))
@@ -105,7 +110,9 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         legs: Late[Leg] = Late(lambda: _load_legs(world, core.office, model, checkpointer))
         core = await stack.enter_async_context(open_core(_ground(world), legs))
         closing = stack.enter_context(closing_event())
-        services = _services(world, core, closing, accounts, rates, probes(standing, bus, servers, checkpointer, model))
+        services = _services(
+            world, core, closing, accounts, rates, probes(standing, bus, policies, servers, checkpointer, model)
+        )
         warm = Late(lambda: _warm(model))
         # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
         signing_in = () if settings.local_mode else (accounts,)
@@ -134,7 +141,8 @@ def _ground(world: World) -> Ground:
         ),
         times=LeaseTimes(settings.run_lease_seconds, settings.run_max_restarts),
         sweep_every=settings.run_sweep_seconds,
-        impersonation=Impersonation(frozenset({_OURS}) if settings.kubernetes_impersonate else frozenset()),
+        impersonation=Impersonation(frozenset({OURS}) if settings.kubernetes_impersonate else frozenset()),
+        policies=world.policies,
     )
 
 
@@ -182,6 +190,7 @@ def _services(
     probes: Mapping[str, Probe],
 ) -> Services:
     settings = world.settings
+    tools = Tools(world.tools.tools, world.store, world.policies, world.clock)
     return Services(
         settings=settings,
         accounts=accounts,
@@ -192,15 +201,21 @@ def _services(
         conversations=Conversations(world.store, world.ids, core.office.endings),
         health=Health(world.store, world.clock, probes),
         inbox=core.inbox,
+        policy=PolicyBook(world.store, world.policies, tools, world.clock),
         rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
         runs=core.runs,
         streams=Streams(world.store, world.bus, world.pulse, world.clock),
         team=Team(world.store, world.ids, accounts, core.sweep.stop_removed),
         tokens=Tokens(world.store, world.ids, world.clock),
-        tools=Tools(world.tools.tools),
+        tools=tools,
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         verification=core.verification,
     )
+
+
+def _policy_file(settings: Settings) -> tuple[Path, bool]:
+    """Which file, and whether it must be there."""
+    return settings.policy_file or settings.data_dir / "policy.yaml", settings.policy_file is not None
 
 
 async def _open_bus(stack: AsyncExitStack, settings: Settings, clock: Clock) -> Bus:
@@ -292,7 +307,7 @@ def _tool_servers(settings: Settings, child: ToolChild | None) -> list[ServerCon
     """Ours first: where two tools have one name, the earlier server keeps it."""
     ours: Source = child or FixedEndpoint(_own_endpoint(settings))
     return [
-        ServerConfig(_OURS, ours, trusted=True),
+        ServerConfig(OURS, ours, trusted=True),
         *(ServerConfig(one.name, _address(settings, one), one.trusted) for one in settings.mcp_servers),
     ]
 

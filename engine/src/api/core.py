@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from src.api.ports import Bus, Clock, Ids, Store, ToolServer
+from src.api.ports import Bus, Clock, Ids, Policies, Store, ToolServer
 from src.api.schemas.records import Run
 from src.api.services.acting import Impersonation
 from src.api.services.approvals import Approvals
@@ -17,6 +17,7 @@ from src.api.services.journal import Journal
 from src.api.services.leases import Lease, Leases, LeaseTimes
 from src.api.services.ledger import Ledger
 from src.api.services.outcomes import Outcomes
+from src.api.services.policing import DefaultPolicy
 from src.api.services.proposals import Proposals
 from src.api.services.pulse import Pulse
 from src.api.services.recovery import Sweep
@@ -49,6 +50,7 @@ class Ground:
     times: LeaseTimes
     sweep_every: float
     impersonation: Impersonation = field(default_factory=Impersonation)
+    policies: Policies = field(default_factory=DefaultPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ async def open_core(ground: Ground, legs: Callable[[], Awaitable[Leg]]) -> Async
         endings = Endings(ground.store, journal, ground.ids)
         outcomes = Outcomes(ground.store, journal, ground.ids, ground.redactor, ground.limits)
         ledger = _ledger(ground, journal, outcomes, tasks)
-        proposals = Proposals(ground.store, ledger, journal, outcomes, ground.redactor, ground.limits)
+        proposals = Proposals(ground.store, ground.policies, ledger, journal, outcomes, ground.redactor, ground.limits)
         inbox = Inbox(ground.store)
         verification = Verification(ground.store, ledger, outcomes, journal, inbox)
         leases = Leases(ground.store, ground.clock, ground.ids.new(), ground.times)
@@ -91,12 +93,21 @@ async def open_core(ground: Ground, legs: Callable[[], Awaitable[Leg]]) -> Async
             worker.wake,
             ground.failpoints,
         )
-        editing = Editing(ground.store, ledger, proposals, journal, ground.redactor, ground.ids, ground.limits)
+        editing = Editing(
+            ground.store, ground.policies, ledger, proposals, journal, ground.redactor, ground.ids, ground.limits
+        )
         sweep = Sweep(ground.store, journal, endings, ground.clock, ground.limits, worker.wake, ground.sweep_every)
         _ = tasks.spawn(sweep.forever(), name="sweep")
         yield Core(
             approvals=Approvals(
-                ground.store, journal, editing, ground.impersonation, ground.ids, ground.limits, worker.wake
+                ground.store,
+                ground.policies,
+                journal,
+                editing,
+                ground.impersonation,
+                ground.ids,
+                ground.limits,
+                worker.wake,
             ),
             chat=Chat(ground.store, endings, ground.ids, worker.wake),
             inbox=inbox,
@@ -118,6 +129,7 @@ def _ledger(ground: Ground, journal: Journal, outcomes: Outcomes, tasks: Tasks) 
     return Ledger(
         store=ground.store,
         tools=ground.tools,
+        policies=ground.policies,
         journal=journal,
         outcomes=outcomes,
         impersonation=ground.impersonation,

@@ -8,6 +8,7 @@ Services and agent know these and nothing behind them; `adapters/` implements th
     ToolServer  MCP tool servers: listing, reads, previews, granted changes, settling
     RateLimiter counts who asks how often
     Mail        e-mails to people
+    Policies    the policy in force
     Clock, Ids  time and identity
 """
 
@@ -18,6 +19,7 @@ from typing import Literal, Protocol, TypeVar
 
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import Json, JsonObject
+from src.api.schemas.policy import PolicyDocument
 from src.api.schemas.query import Assign, Where
 from src.api.schemas.records import Record, Tail
 
@@ -175,6 +177,24 @@ class Letter:
 class Mail(Protocol):
     async def send(self, letter: Letter) -> None:
         """Hands one letter over to a mail server. Raises `MailUnavailable`, whose text holds nothing of the letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """The last policy that could be read, and where it is from; `loaded_at` in ms, None for the default.
+
+    `problem`: why what is there now can't be used. While there is one, nothing is allowed without being asked for.
+    """
+
+    document: PolicyDocument = field(default_factory=PolicyDocument)
+    source: str = "default"
+    loaded_at: int | None = None
+    problem: str | None = None
+
+
+class Policies(Protocol):
+    async def current(self) -> PolicyInForce:
+        """The policy in force now: what has changed is read first. Never raises; a failure is its `problem`."""
 
 
 @dataclass(frozen=True, slots=True)

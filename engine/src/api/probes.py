@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from src.api.adapters.late import Late
 from src.api.errors import ToolsUnavailable
-from src.api.ports import Bus
+from src.api.ports import Bus, Policies
 from src.api.services.health import Probe, Remark
 from src.api.standing import Standing, cluster_line, model_line
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["probes"]
 
+_POLICY = "what it would allow is asked for. GET /policy says why."
 _LOADING = Remark("starting", "It is being loaded.")
 
 
 def probes(
     standing: Standing,
     bus: Bus,
+    policies: Policies,
     servers: "Late[McpToolServers]",
     checkpointer: "Late[Checkpointer]",
     model: "Late[ModelAdapter]",
@@ -46,6 +48,10 @@ def probes(
         reason = (await checkpointer()).degraded
         return Remark("degraded", reason) if reason else None
 
+    async def policy() -> Remark | None:
+        problem = (await policies.current()).problem
+        return Remark("degraded", f"The policy file can't be used: {_POLICY}") if problem else None
+
     async def chosen_model() -> Remark | None:
         remark = await _model(standing)
         return remark or (None if model.ready else _LOADING)
@@ -55,6 +61,7 @@ def probes(
         "redis": redis,
         "tool servers": tool_servers,
         "cluster": partial(_cluster, standing),
+        "policy": policy,
         "checkpointer": saver,
         "model": chosen_model,
     }

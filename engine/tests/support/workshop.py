@@ -61,7 +61,7 @@ _SCHEMA: JsonObject = {
 
 
 def _spec(name: str, *, read: bool) -> ToolSpec:
-    return ToolSpec("skyflo", name, name, name, _SCHEMA, f"schema of {name}", read, not read, read, trusted=True)
+    return ToolSpec("skyflo", name, name, name, _SCHEMA, f"schema of {name}", read, False, read, trusted=True)
 
 
 _DONE = ToolReply("succeeded", [{"type": "text", "text": "changed"}], effect="done")

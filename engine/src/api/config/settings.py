@@ -112,6 +112,9 @@ class Settings(BaseSettings):
 
     mcp_servers: Annotated[tuple[McpServer, ...], NoDecode] = Field(default=(), max_length=20)
     clusters: Names = ()
+    policy_file: Path | None = None
+    """Without it `policy.yaml` in the data folder, which need not be there."""
+
     kubernetes_impersonate: bool = False
     """Reads and previews as the requester, changes as the approver: each needs a `kubernetes_user`. For ours only."""
 

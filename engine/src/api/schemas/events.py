@@ -105,6 +105,8 @@ class ToolAwaitingApproval(Wire):
     risk: str
     expires_at: int
     supersedes: str | None = None
+    votes_needed: int = 1
+    rule: str | None = None
 
 
 class Decided(Wire):
@@ -116,6 +118,14 @@ class Decided(Wire):
     args: JsonObject
     decided_by: str | None = None
     reason: str | None = None
+
+
+class ToolVote(Decided):
+    """One of several people whom the policy asks has said yes; the call still waits."""
+
+    type: Literal["tool.vote"]
+    votes: int
+    votes_needed: int
 
 
 class ToolApproved(Decided):
@@ -233,6 +243,7 @@ Event = Annotated[
     | TokenUsage
     | ToolsPending
     | ToolAwaitingApproval
+    | ToolVote
     | ToolApproved
     | ToolDenied
     | ToolExpired

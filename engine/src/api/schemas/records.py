@@ -131,13 +131,18 @@ class Call(Record):
 
 @dataclass(frozen=True, slots=True)
 class Approval(Record):
-    """What a person decides on. Its id is its call's; only status, deadlines of execution and the decision move."""
+    """What a person decides on. Its id is its call's; only status, deadlines of execution and the decision move.
+
+    `author_id` is whose wish it is: who asked for it, or edited it. `effect` is read, change or destructive; `rule` the
+    policy's that asks for it, by as many people as `votes`.
+    """
 
     table = "approvals"
     id: str
     run_id: str
     conversation_id: str
     requester_id: str
+    author_id: str
     server: str
     tool: str
     schema_hash: str
@@ -147,6 +152,9 @@ class Approval(Record):
     objects: str
     digest: str
     risk: str
+    effect: str
+    rule: str
+    votes: int
     status: str
     approve_by: int
     execute_by: int | None

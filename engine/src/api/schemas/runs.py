@@ -47,7 +47,10 @@ class HistoryEntry(BaseModel):
 
 
 class ApprovalView(BaseModel):
-    """What was asked, what was shown, and what became of it. `outcome` is the state of its execution."""
+    """What was asked, what was shown, and what became of it. `outcome` is the state of its execution.
+
+    `votes` of `votes_needed` people have said yes; `rule` is the policy's that asks for it.
+    """
 
     call_id: str
     run_id: str
@@ -68,6 +71,9 @@ class ApprovalView(BaseModel):
     decided_at: int | None
     reason: str | None
     supersedes: str | None
+    votes: int = 0
+    votes_needed: int = 1
+    rule: str | None = None
     expires_at: int
     execute_by: int | None
     created_at: int

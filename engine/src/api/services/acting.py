@@ -11,6 +11,7 @@ from src.api.ports import Acting, Reader
 from src.api.schemas.records import Approval, Conversation, Decision, User
 from src.api.services.access import Caller, Role, may_decide
 from src.api.services.accounts import LOCAL_ADMIN
+from src.api.services.policing import BY_POLICY
 from src.api.utils.shown import shown_list, shown_object
 
 __all__ = ["Impersonation", "unfit_names"]
@@ -59,13 +60,32 @@ class Impersonation:
         return isinstance(allowed, dict) and allowed.get("allowed") is False
 
     async def approver(self, reader: Reader, approval: Approval) -> Acting | None:
-        """The same for the one whose decision this was. Raises `Forbidden` where that one may not decide any more."""
-        decided = await reader.find(Decision, {"approval_id": approval.id, "approve": True}, limit=1)
+        """The same for whose decision this was: the last of several, and for a policy's yes the one who asked.
+
+        A read is made as the one who asked, whoever decided. Raises `Forbidden` where one of them may not any more.
+        """
+        if (approval.decided_by or "").startswith(BY_POLICY):
+            await _still_may_ask(reader, approval)
+            return await self.person(reader, approval.server, approval.author_id)
+        decided = await reader.find(Decision, {"approval_id": approval.id, "approve": True}, "created_at,id", 100)
         if not decided:
             raise Forbidden("It is not recorded who approved this.")
-        if decided[0].user_id != LOCAL_ADMIN.id:
-            await _still_may_decide(reader, approval, decided[0].user_id)
-        return await self.person(reader, approval.server, decided[0].user_id)
+        for each in decided:
+            if each.user_id != LOCAL_ADMIN.id:
+                await _still_may_decide(reader, approval, each.user_id)
+        whose = approval.author_id if approval.effect == "read" else decided[-1].user_id
+        return await self.person(reader, approval.server, whose)
+
+
+async def _still_may_ask(reader: Reader, approval: Approval) -> None:
+    """What a policy allows is asked for by somebody who may ask for it: a viewer may read, a member may change."""
+    if approval.author_id == LOCAL_ADMIN.id:
+        return
+    user = await reader.get(User, id=approval.author_id)
+    if user is None or not user.is_active:
+        raise Forbidden("Whoever asked for this is no longer a member of the team.")
+    if approval.effect != "read" and not Role(user.role).at_least(Role.MEMBER):
+        raise Forbidden(f"{user.full_name or user.email}, who asked for this, may not ask for changes any more.")
 
 
 async def _still_may_decide(reader: Reader, approval: Approval, user_id: str) -> None:

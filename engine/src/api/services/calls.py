@@ -12,6 +12,7 @@ from src.api.schemas.events import (
     ToolExpired,
     ToolStale,
     ToolSuperseded,
+    ToolVote,
 )
 from src.api.schemas.records import Approval, Call, Run
 from src.api.schemas.states import OPEN_APPROVAL, UNSETTLED
@@ -28,6 +29,7 @@ __all__ = [
     "queue_if_decided",
     "settle",
     "supersede_after",
+    "vote_event",
 ]
 
 MAX_CALLS = 1000
@@ -132,6 +134,20 @@ def decided_event(kind: str, call: Call, *, by: str | None = None, reason: str |
             "decided_by": by,
             "reason": reason,
         }
+    )
+
+
+def vote_event(call: Call, by: str, reason: str | None, votes: int, needed: int) -> Event:
+    return ToolVote(
+        type="tool.vote",
+        call_id=call.id,
+        tool=call.tool,
+        title=call.title,
+        args=shown_object(call.shown),
+        decided_by=by,
+        reason=reason,
+        votes=votes,
+        votes_needed=needed,
     )
 
 

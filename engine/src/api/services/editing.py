@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from src.api.agent.arguments import ArgumentChecker, CallRejected
 from src.api.errors import AlreadyDecided, Forbidden, NotDecidable, NotFound, Unprocessable
-from src.api.ports import Ids, Store, ToolSpec, Transaction
+from src.api.ports import Ids, Policies, PolicyInForce, Store, ToolSpec, Transaction
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import WorkflowComplete
 from src.api.schemas.query import above
@@ -14,7 +14,8 @@ from src.api.services.access import Caller
 from src.api.services.calls import decided_event, next_version, settle
 from src.api.services.journal import Journal
 from src.api.services.ledger import Ledger
-from src.api.services.proposals import Proposals, awaiting_event
+from src.api.services.policing import rule_on_approval
+from src.api.services.proposals import Proposals, awaiting_event, ruled
 from src.api.services.settings import Limits
 from src.api.utils.canonical import canonical
 from src.api.utils.redaction import Redactor
@@ -31,6 +32,7 @@ class Editing:
     def __init__(
         self,
         store: Store,
+        policies: Policies,
         ledger: Ledger,
         proposals: Proposals,
         journal: Journal,
@@ -39,6 +41,7 @@ class Editing:
         limits: Limits,
     ) -> None:
         self._store = store
+        self._policies = policies
         self._ledger = ledger
         self._proposals = proposals
         self._journal = journal
@@ -50,7 +53,7 @@ class Editing:
     async def edit(self, caller: Caller, approval: Approval, call: Call, args: JsonObject, reason: str | None) -> int:
         """Supersedes the approval by an edited one; the journal's number before that.
 
-        Raises `Unprocessable`, `AlreadyDecided`, `NotDecidable`.
+        Raises `Unprocessable` (also where the policy denies it), `AlreadyDecided`, `NotDecidable`.
         """
         if approval.status != "pending":
             raise AlreadyDecided("This call is no longer waiting for a decision.", decided_by=approval.decided_by)
@@ -76,6 +79,7 @@ class Editing:
             raise Forbidden("Kubernetes does not let you make this change. Ask somebody who may to approve it.")
         fresh = next_version(call, self._ids.new(), 0)
         new = await self._previewed(caller, fresh, await self._spec(call))
+        new = replace(new, author_id=approval.author_id)
         why = f"Previewed again with the rights of {caller.name}, since the requester may not make this change."
         return await self._replace(caller, approval, call, fresh, new, why)
 
@@ -92,6 +96,8 @@ class Editing:
         return proposal.end
 
     async def _replace(self, caller: Caller, old: Approval, call: Call, fresh: Call, new: Approval, why: str) -> int:
+        force = await self._policies.current()
+
         async def body(tx: Transaction) -> int:
             run = await tx.change(Run, {"id": old.run_id, "state": ACTIVE}, touched_at=await tx.now())
             if run is None:
@@ -108,7 +114,7 @@ class Editing:
             if gone is None:
                 raise NotDecidable("It is too late to edit this call: it was decided or has expired. Look at it again.")
             await settle(tx, call, "superseded", now, error=why)
-            asked = replace(new, approve_by=now + self._limits.approve_ms, created_at=now)
+            asked = await self._ruled(tx, force, new, now)
             await tx.insert(replace(fresh, status="awaiting_approval", created_at=now))
             await tx.insert(asked)
             resting = WorkflowComplete(
@@ -123,3 +129,10 @@ class Editing:
             return run.journal
 
         return await self._store.transaction(body)
+
+    async def _ruled(self, tx: Transaction, force: PolicyInForce, new: Approval, now: int) -> Approval:
+        """A person's edit is decided by people: by as many as the policy asks, and never where it denies."""
+        ruling = await rule_on_approval(tx, force, new, now)
+        if ruling.decision == "deny":
+            raise Unprocessable(f"Edited like this the change is denied. {ruling.sentence}")
+        return replace(ruled(new, ruling), approve_by=now + self._limits.approve_ms, created_at=now)

@@ -8,6 +8,7 @@ from src.api.schemas.runs import ApprovalPage, ApprovalView, HistoryEntry, Page
 from src.api.services.access import Caller, Role, visible_conversation
 from src.api.services.accounts import LOCAL_ADMIN
 from src.api.services.paging import Cursor
+from src.api.services.policing import name_of
 from src.api.utils.shown import shown_object
 
 __all__ = ["Inbox"]
@@ -78,18 +79,27 @@ async def _view(reader: Reader, approval: Approval) -> ApprovalView:
         decided_at=approval.decided_at,
         reason=approval.reason,
         supersedes=approval.supersedes,
+        votes=sum(each.approve for each in decisions),
+        votes_needed=max(1, approval.votes),
+        rule=approval.rule or None,
         expires_at=approval.approve_by,
         execute_by=approval.execute_by,
         created_at=approval.created_at,
-        history=_history(approval, decisions, execution),
+        history=_history(approval, await _people(reader, decisions), execution),
     )
 
 
-def _history(approval: Approval, decisions: list[Decision], execution: Execution | None) -> list[HistoryEntry]:
+async def _people(reader: Reader, decisions: list[Decision]) -> list[tuple[str, Decision]]:
+    return [(await name_of(reader, each.user_id), each) for each in decisions]
+
+
+def _history(
+    approval: Approval, decisions: list[tuple[str, Decision]], execution: Execution | None
+) -> list[HistoryEntry]:
     happened = [HistoryEntry(at=approval.created_at, what="requested")]
-    for decision in decisions:
+    for name, decision in decisions:
         what = "approved" if decision.approve else "denied"
-        happened.append(HistoryEntry(at=decision.created_at, what=what, by=approval.decided_by, detail=decision.reason))
+        happened.append(HistoryEntry(at=decision.created_at, what=what, by=name, detail=decision.reason))
     if not decisions and approval.decided_at is not None:
         happened.append(HistoryEntry(at=approval.decided_at, what=approval.status, by=approval.decided_by))
     if execution is not None:

@@ -7,8 +7,9 @@ execution inserted in one committed transaction before anything leaves the proce
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from src.api.agent.policy import Ruling
 from src.api.errors import DigestMismatch, Forbidden, NotFound, RunStopped, StoreUnavailable
 from src.api.ports import (
     Acting,
@@ -18,6 +19,8 @@ from src.api.ports import (
     Grant,
     Ids,
     Notice,
+    Policies,
+    PolicyInForce,
     Preview,
     Progress,
     Settlement,
@@ -33,11 +36,19 @@ from src.api.schemas.query import Where
 from src.api.schemas.records import Approval, Call, Execution, Run
 from src.api.services.acting import Impersonation
 from src.api.services.beside import became_unknown
-from src.api.services.calls import decided_event, executing_event, next_version, settle, supersede_after
+from src.api.services.calls import (
+    decided_event,
+    executing_event,
+    let_next_execute,
+    next_version,
+    settle,
+    supersede_after,
+)
 from src.api.services.digests import untouched
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease
 from src.api.services.outcomes import Outcomes
+from src.api.services.policing import check_holds, rule_on_approval, rule_on_read
 from src.api.services.settings import Limits
 from src.api.services.tasks import Tasks
 from src.api.utils.failpoints import Failpoints
@@ -69,6 +80,7 @@ class Ledger:
         self,
         store: Store,
         tools: ToolServer,
+        policies: Policies,
         journal: Journal,
         outcomes: Outcomes,
         impersonation: Impersonation,
@@ -81,6 +93,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._tools = tools
+        self._policies = policies
         self._journal = journal
         self._outcomes = outcomes
         self._impersonation = impersonation
@@ -97,28 +110,48 @@ class Ledger:
     # -- reads
 
     async def run_reads(self, lease: Lease, calls: Sequence[Call]) -> None:
-        """All at the same time. Cancelling it cancels the reads; what has come by then is recorded."""
+        """All that the policy allows at the same time; what it asks for becomes a call to be decided on.
+
+        Cancelling it cancels the reads; what has come by then is recorded.
+        """
         lease.check()
-        await self._begin_reads(lease, calls)
+        allowed = await self._begin_reads(lease, calls)
         lease.check()
         try:
             async with asyncio.TaskGroup() as group:
-                for call in calls:
+                for call in allowed:
                     _ = group.create_task(self._run_read(lease, call))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
-    async def _begin_reads(self, lease: Lease, calls: Sequence[Call]) -> None:
-        async def body(tx: Transaction) -> None:
-            now = await tx.now()
-            events = [executing_event(call) for call in calls]
-            run = await self._journal.record_as_owner(tx, lease.run_id, lease.fence, events, now)
+    async def _begin_reads(self, lease: Lease, calls: Sequence[Call]) -> list[Call]:
+        force = await self._policies.current()
+
+        async def body(tx: Transaction) -> list[Call]:
+            run = await self._journal.record_as_owner(tx, lease.run_id, lease.fence, [], await tx.now())
             if run.stop_at is not None:
                 raise RunStopped("Stop was asked for.")
-            for call in calls:
-                await tx.change(Call, {"id": call.id, "kind": "read"}, status="executing", started_at=now)
+            now = await tx.now()
+            begun = [await self._begin_read(tx, force, lease.user_id, call, now) for call in calls]
+            events = [event for _, event in begun if event is not None]
+            await self._journal.record_as_owner(tx, lease.run_id, lease.fence, events, now)
+            return [call for call, (runs, _) in zip(calls, begun, strict=True) if runs]
 
-        await self._store.transaction(body)
+        return await self._store.transaction(body)
+
+    async def _begin_read(
+        self, tx: Transaction, force: PolicyInForce, user_id: str, call: Call, now: int
+    ) -> tuple[bool, Event | None]:
+        """Whether it runs now, and what is to be told. One that is asked for waits like a change from now on."""
+        ruling = await rule_on_read(tx, force, user_id, call, now)
+        if ruling.decision == "deny":
+            await settle(tx, call, "denied", now, error=ruling.sentence)
+            return False, decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
+        if ruling.decision != "allow":
+            await tx.change(Call, {"id": call.id, "kind": "read"}, kind="change", status="pending")
+            return False, None
+        await tx.change(Call, {"id": call.id, "kind": "read"}, status="executing", started_at=now)
+        return True, executing_event(call)
 
     async def _run_read(self, lease: Lease, call: Call) -> None:
         self._failpoints.pass_("ledger.read:before")
@@ -165,6 +198,7 @@ class Ledger:
 
     async def _start(self, lease: Lease, call: Call) -> Started | None:
         nonce = self._ids.new()
+        force = await self._policies.current()
         before = self._clock.boot()
 
         async def body(tx: Transaction) -> Started | None:
@@ -181,7 +215,12 @@ class Ledger:
             if await became_unknown(tx, approval):
                 await self._ask_again(tx, run, lease, call, _BESIDE_UNKNOWN, now)
                 return None
+            ruling = await rule_on_approval(tx, force, approval, now)
+            if ruling.decision == "deny":
+                await self._deny(tx, run, lease, call, ruling, now)
+                return None
             try:
+                await check_holds(tx, approval, ruling)
                 acting = await self._impersonation.approver(tx, approval)
             except Forbidden as error:
                 await self._ask_again(tx, run, lease, call, f"{error.detail} Decide anew.", now)
@@ -225,6 +264,14 @@ class Ledger:
         events: list[Event] = [decided_event("tool.stale", call, reason=why), *later]
         await self._journal.record_as_owner(tx, run.id, lease.fence, events, now)
 
+    async def _deny(self, tx: Transaction, run: Run, lease: Lease, call: Call, ruling: Ruling, now: int) -> None:
+        """Decided, and denied by a policy that came since. As after a person's no, what comes next may go on."""
+        await tx.change(Approval, {"id": call.id, "status": "consumed"}, status="stale")
+        await settle(tx, call, "denied", now, error=ruling.sentence)
+        await let_next_execute(tx, run, now, self._limits.execute_ms)
+        event = decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
+        await self._journal.record_as_owner(tx, run.id, lease.fence, [event], now)
+
     async def _too_late(self, tx: Transaction, run: Run, lease: Lease, call: Call, now: int) -> None:
         expired = await tx.change(Approval, {"id": call.id, "status": "approved"}, status="expired")
         if expired is None:
@@ -237,20 +284,21 @@ class Ledger:
     async def _carry_out(self, call: Call, started: Started) -> None:
         """Sends what the approval's row holds, once, and records the end whoever owns the run by then."""
         approval = started.approval
+        reads = approval.effect == "read"
         request = ToolRequest(
             server=approval.server,
             tool=approval.tool,
             args=approval.args,
-            deadline=self._limits.execute_within,
+            deadline=self._limits.read_within if reads else self._limits.execute_within,
             schema_hash=approval.schema_hash,
             acting=started.acting,
-            grant=self._grant(approval, started.began),
+            grant=None if reads else self._grant(approval, started.began),
             send_before=started.began + self._limits.send_within,
         )
         self._failpoints.pass_("ledger.send:before")
         reply = await self._tools.call(request, self._progress(call))
         self._failpoints.pass_("ledger.send:after")
-        await self._record_surely(call, started.execution.nonce, reply)
+        await self._record_surely(call, started.execution.nonce, _of_a_read(reply) if reads else reply)
 
     async def _record_surely(self, call: Call, nonce: str, reply: ToolReply) -> None:
         """A result is evidence: while the database is away it waits, as long as the change itself might take."""
@@ -312,6 +360,11 @@ class Ledger:
 def _refused(error: Forbidden) -> ToolReply:
     """Nothing was sent, since Kubernetes can't be told for whom."""
     return ToolReply("failed", error=error.detail, code="not_impersonated", effect="none")
+
+
+def _of_a_read(reply: ToolReply) -> ToolReply:
+    """A read has no effect that could be in doubt: without an answer it has failed."""
+    return replace(reply, outcome="failed", effect="none") if reply.outcome == "unknown" else reply
 
 
 def _execution(approval: Approval, fence: int, nonce: str, now: int) -> Execution:

@@ -3,24 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from src.api.agent.policy import Ruling
 from src.api.errors import RunStopped
-from src.api.ports import Preview, Store, ToolReply, ToolSpec, Transaction
+from src.api.ports import Policies, PolicyInForce, Preview, Store, ToolReply, ToolSpec, Transaction
 from src.api.schemas.events import Completed, Event, ToolAwaitingApproval, WorkflowComplete
 from src.api.schemas.query import Plus
 from src.api.schemas.records import Approval, Call, Conversation, Run
-from src.api.services.beside import objects_of
-from src.api.services.calls import calls_of_turn, first_open_change, let_next_execute, settle
+from src.api.services.beside import objects_of, unknown_beside
+from src.api.services.calls import calls_of_turn, decided_event, first_open_change, let_next_execute, settle
 from src.api.services.digests import digest_over
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease
 from src.api.services.ledger import Ledger
 from src.api.services.outcomes import Outcome, Outcomes
+from src.api.services.policing import effect_of, rule_on_approval
 from src.api.services.settings import Limits
 from src.api.utils.canonical import canonical
 from src.api.utils.redaction import Redactor
 from src.api.utils.shown import shown_object
 
-__all__ = ["Proposal", "Proposals", "awaiting_event", "rest", "resting_events"]
+__all__ = ["Proposal", "Proposals", "awaiting_event", "rest", "resting_events", "ruled"]
 
 MAX_PREVIEW = 200_000
 
@@ -38,12 +40,20 @@ class Proposal:
 
 
 class Proposals:
-    """Asks for approvals."""
+    """Asks for approvals, where the policy neither gives nor refuses them."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, journal: Journal, outcomes: Outcomes, redactor: Redactor, limits: Limits
+        self,
+        store: Store,
+        policies: Policies,
+        ledger: Ledger,
+        journal: Journal,
+        outcomes: Outcomes,
+        redactor: Redactor,
+        limits: Limits,
     ) -> None:
         self._store = store
+        self._policies = policies
         self._ledger = ledger
         self._journal = journal
         self._outcomes = outcomes
@@ -77,12 +87,12 @@ class Proposals:
                 "failed", error=f"The tool {call.tool} has changed, gone or been withdrawn since it was called."
             )
             return Proposal(call, self._outcomes.of(replace(gone, code="schema_changed", effect="none")))
-        shown = await self._ledger.preview(requester, spec, call.args)
+        shown = _of_a_read(spec) if spec.read else await self._ledger.preview(requester, spec, call.args)
         if isinstance(shown, ToolReply):
             return Proposal(call, self._outcomes.of(shown))
-        return Proposal(call, self._approval(requester, call, shown))
+        return Proposal(call, self._approval(requester, call, shown, effect_of(spec, shown.risk)))
 
-    def _approval(self, requester: str, call: Call, preview: Preview) -> Approval:
+    def _approval(self, requester: str, call: Call, preview: Preview, effect: str) -> Approval:
         shown = self._shown(preview)
         preconditions = None if preview.preconditions is None else canonical(preview.preconditions)
         approval = Approval(
@@ -90,6 +100,7 @@ class Proposals:
             run_id=call.run_id,
             conversation_id=call.conversation_id,
             requester_id=requester,
+            author_id=requester,
             server=call.server,
             tool=call.tool,
             schema_hash=call.schema_hash,
@@ -99,6 +110,9 @@ class Proposals:
             objects=canonical(list(preview.objects)),
             digest="",
             risk=preview.risk,
+            effect=effect,
+            rule="",
+            votes=1,
             status="pending",
             approve_by=0,
             execute_by=None,
@@ -125,6 +139,8 @@ class Proposals:
         return {approval.id: approval for approval in found}
 
     async def _commit(self, lease: Lease, proposals: Sequence[Proposal]) -> bool:
+        force = await self._policies.current()
+
         async def body(tx: Transaction) -> bool:
             now = await tx.now()
             await tx.change(Conversation, {"id": lease.conversation_id}, touches=Plus(1), updated_at=now)
@@ -132,7 +148,7 @@ class Proposals:
             if run.stop_at is not None:
                 raise RunStopped("Stop was asked for.")
             now = await tx.now()
-            events = [await self._enter(tx, proposal, now) for proposal in proposals]
+            events = [await self._enter(tx, force, proposal, now) for proposal in proposals]
             await let_next_execute(tx, run, now, self._limits.execute_ms)
             first = first_open_change(await calls_of_turn(tx, run))
             rests = first is not None and first.status == "awaiting_approval"
@@ -145,15 +161,40 @@ class Proposals:
 
         return await self._store.transaction(body)
 
-    async def _enter(self, tx: Transaction, proposal: Proposal, now: int) -> Event:
+    async def _enter(self, tx: Transaction, force: PolicyInForce, proposal: Proposal, now: int) -> Event:
         call, end = proposal.call, proposal.end
         if isinstance(end, Outcome):
             await settle(tx, call, "error", now, error=end.error, result=end.result)
             return self._outcomes.event(call, replace(end, status="error"))
-        approval = replace(end, approve_by=now + self._limits.approve_ms, created_at=now)
+        ruling = await rule_on_approval(tx, force, end, now)
+        if ruling.decision == "deny":
+            await settle(tx, call, "denied", now, error=ruling.sentence)
+            return decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
+        approval = replace(ruled(end, ruling), approve_by=now + self._limits.approve_ms, created_at=now)
+        if ruling.decision == "allow" and await _may_be_given(tx, call, approval):
+            approval = replace(approval, status="approved", decided_by=ruling.decider, decided_at=now)
+            approval = replace(approval, reason=ruling.reason)
+            await tx.insert(approval)
+            await tx.change(Call, {"id": call.id, "status": "pending"}, status="approved")
+            return decided_event("tool.approved", call, by=ruling.decider, reason=ruling.reason)
         await tx.insert(approval)
         await tx.change(Call, {"id": call.id, "status": "pending"}, status="awaiting_approval")
         return awaiting_event(call, approval)
+
+
+def ruled(approval: Approval, ruling: Ruling) -> Approval:
+    """The approval with what the policy asks for it."""
+    return replace(approval, rule=ruling.rule, votes=ruling.votes)
+
+
+async def _may_be_given(tx: Transaction, call: Call, approval: Approval) -> bool:
+    """A policy says yes to a call once. What comes back, and what is beside an unknown outcome, is for a person."""
+    return call.version == 1 and not await unknown_beside(tx, approval)
+
+
+def _of_a_read(spec: ToolSpec) -> Preview:
+    note = "This call only reads. The policy asks a person before its result is shown to the model."
+    return Preview(f"Call {spec.title}", "low", shown={"no_preview": note, "risk": {"level": "low", "reason": note}})
 
 
 async def rest(tx: Transaction, run: Run, now: int) -> None:
@@ -191,4 +232,6 @@ def awaiting_event(call: Call, approval: Approval) -> Event:
         risk=approval.risk,
         expires_at=approval.approve_by,
         supersedes=approval.supersedes,
+        votes_needed=approval.votes,
+        rule=approval.rule,
     )

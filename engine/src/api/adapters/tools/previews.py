@@ -1,6 +1,7 @@
 """What our tool server's companions answer: previews, settlements, evidence."""
 
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,7 +29,9 @@ class _Object(_Lenient):
     name: str = ""
 
     def __str__(self) -> str:
-        return "/".join((self.cluster, self.api_version, self.kind, self.namespace or "", self.name))
+        """Five parts that can be told apart: names of clusters, too, may hold slashes."""
+        parts = (self.cluster, self.api_version, self.kind, self.namespace or "", self.name)
+        return "/".join(quote(part, safe=" :@=+,") for part in parts)
 
 
 class _Preview(_Lenient):

@@ -83,7 +83,7 @@ APPROVALS = Chapter(
         Promise(
             "one-decision",
             "The first valid decision stands. The same person deciding the same again gets the same answer; anybody "
-            "else is told who decided what, and when.",
+            "else is told who decided what, and when. Where the policy asks two people, two different ones make it.",
             "protocol 4, 10",
         ),
         Promise(
@@ -122,7 +122,6 @@ APPROVALS = Chapter(
             "One policy allows, asks, asks two people or denies, by tool, verb, kind, namespace, cluster, user and "
             "time; a policy that errs means ask or deny.",
             "protocol 10",
-            issue=5,
         ),
     ),
 )

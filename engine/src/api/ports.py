@@ -63,13 +63,13 @@ class Transaction(Reader, Protocol):
     async def now(self) -> int:
         """The database's clock at this moment, in ms. Read it after the first row is locked (`protocol.md` 5)."""
 
-    async def change(self, kind: type[R], where: Where, **values: Assign) -> R | None:
+    async def change(self, kind: type[R], where: Where, /, **values: Assign) -> R | None:
         """Compare-and-set: one UPDATE guarded by the row's own columns. The changed row, or None if none matched.
 
         `where` must name the whole key, so that at most one row can match.
         """
 
-    async def change_all(self, kind: type[R], where: Where, **values: Assign) -> list[R]:
+    async def change_all(self, kind: type[R], where: Where, /, **values: Assign) -> list[R]:
         """The same for every row that matches; the changed rows, in the order of their keys."""
 
     async def insert(self, row: Record) -> bool:

@@ -56,6 +56,7 @@ DEFAULTS = {
     "run_max_restarts": 3,
     "cors_origins": (),
     "clusters": (),
+    "policy_file": None,
     "kubernetes_impersonate": False,
     "local_mode": False,
     "sandbox": "auto",

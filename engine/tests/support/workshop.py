@@ -21,6 +21,7 @@ from src.api.ports import (
     Finished,
     ModelChunk,
     ModelRequest,
+    Policies,
     Preview,
     Progress,
     Settlement,
@@ -38,6 +39,7 @@ from src.api.schemas.records import Approval, Call, Execution, Run, User
 from src.api.services.access import Caller, Role
 from src.api.services.leases import LeaseTimes
 from src.api.services.legs import Legs, ModelChoice
+from src.api.services.policing import DefaultPolicy
 from src.api.services.pulse import Pulse
 from src.api.services.settings import Limits
 from src.api.services.worker import Leg
@@ -60,15 +62,15 @@ _SCHEMA: JsonObject = {
 }
 
 
-def _spec(name: str, *, read: bool) -> ToolSpec:
-    return ToolSpec("skyflo", name, name, name, _SCHEMA, f"schema of {name}", read, False, read, trusted=True)
+def _spec(name: str, *, read: bool = False, destructive: bool = False) -> ToolSpec:
+    return ToolSpec("skyflo", name, name, name, _SCHEMA, f"schema of {name}", read, destructive, read, trusted=True)
 
 
 _DONE = ToolReply("succeeded", [{"type": "text", "text": "changed"}], effect="done")
 _LOST = ToolReply("unknown", error="no answer came")
 _REFUSED = ToolReply("failed", error="the server says no", code="refused", effect="none")
 _USED = ToolReply("failed", error="the grant does not hold", code="grant_used", effect="none")
-SPECS = {spec.name: spec for spec in (_spec("look", read=True), _spec("change", read=False))}
+SPECS = {spec.name: spec for spec in (_spec("look", read=True), _spec("change"), _spec("wipe", destructive=True))}
 
 
 @dataclass
@@ -158,7 +160,7 @@ class Toolbox:
 
 
 class PlannedModel:
-    """`Model` that does what the user's last words say: `look`, `change x y`, or nothing but words.
+    """`Model` that does what the user's last words say: `look`, `change x y`, `wipe x`, or nothing but words.
 
     Every call has the same provider's id, as some providers have it.
     """
@@ -171,7 +173,7 @@ class PlannedModel:
         since = [message for message in request.messages if message.role != "system"]
         asked = max(at for at, message in enumerate(since) if message.role == "user")
         words = since[asked].content.split()
-        if any(message.role == "tool" for message in since[asked:]) or words[0] not in ("look", "change"):
+        if any(message.role == "tool" for message in since[asked:]) or words[0] not in SPECS:
             yield TextDelta("Done, ")
             yield TextDelta("all of it.")
             yield Finished("stop", Usage())
@@ -197,10 +199,12 @@ class Bench:
     model: PlannedModel
     gate: asyncio.Event
 
-    async def chat(self, text: str, conversation_id: str | None = None, **more: Any) -> Started:
+    async def chat(
+        self, text: str, conversation_id: str | None = None, *, caller: Caller = ADA, **more: Any
+    ) -> Started:
         messages = [UserMessage(role="user", content=text)]
         request = ChatRequest(messages=messages, conversation_id=conversation_id, **more)  # type: ignore[arg-type]
-        return await self.core.chat.submit(ADA, request, None)
+        return await self.core.chat.submit(caller, request, None)
 
     async def decide(self, call_id: str, *, approve: bool = True, caller: Caller = ADA, **more: Any) -> Started:
         approval = await self.approval(call_id)
@@ -231,9 +235,11 @@ class Bench:
         await eventually(there, what=f"the run's being {' or '.join(wanted)}")
         return await self.run(run_id)
 
-    async def asked(self, text: str, conversation_id: str | None = None) -> tuple[str, list[str]]:
+    async def asked(
+        self, text: str, conversation_id: str | None = None, *, caller: Caller = ADA
+    ) -> tuple[str, list[str]]:
         """Sends the message and waits until its run rests; the run and its calls."""
-        started = await self.chat(text, conversation_id)
+        started = await self.chat(text, conversation_id, caller=caller)
         await self.until(started.run_id)
         return started.run_id, [call.id for call in await self.calls(started.run_id)]
 
@@ -255,6 +261,7 @@ async def open_bench(
     limits: Limits = LIMITS,
     lease: float = 15,
     sweep_every: float = 3600,
+    policies: Policies | None = None,
 ) -> AsyncIterator[Bench]:
     """The core on this store, open until the block ends."""
     model, ids, gate = PlannedModel(), Uuid7(), asyncio.Event()
@@ -263,7 +270,18 @@ async def open_bench(
         redactor = Redactor(b"a key of the tests, 32 bytes long")
         times = LeaseTimes(lease, max_restarts=100)
         ground = Ground(
-            store, bus, tools, pulse, clock, ids, redactor, Failpoints(), limits, times, sweep_every=sweep_every
+            store,
+            bus,
+            tools,
+            pulse,
+            clock,
+            ids,
+            redactor,
+            Failpoints(),
+            limits,
+            times,
+            sweep_every=sweep_every,
+            policies=policies or DefaultPolicy(),
         )
 
         async def legs() -> Leg:

@@ -1,11 +1,11 @@
 """What tests of the store write again and again."""
 
 from src.api.ports import Store, Transaction
-from src.api.schemas.query import Plus
+from src.api.schemas.query import Assign, Plus, Where
 from src.api.schemas.records import JournalEvent, Record, Run
 from tests.support.rows import row
 
-__all__ = ["insert", "journal"]
+__all__ = ["change", "insert", "journal"]
 
 
 async def insert(store: Store, record: Record, *, ok: bool | None = True, upkeep: bool = False) -> bool:
@@ -13,6 +13,11 @@ async def insert(store: Store, record: Record, *, ok: bool | None = True, upkeep
     told = await store.transaction(lambda t: t.insert(record), upkeep=upkeep)
     assert ok is None or told is ok
     return told
+
+
+async def change(store: Store, kind: type[Record], where: Where, **values: Assign) -> None:
+    """Changes one row by a transaction of its own."""
+    assert await store.transaction(lambda t: t.change(kind, where, **values)) is not None
 
 
 async def journal(t: Transaction, run_id: str) -> int:

@@ -36,8 +36,8 @@ class PolicyBook:
 
         Raises `Forbidden` for somebody else's calls unless an admin asks, `NotFound` for a tool or person unknown.
         """
-        spec = await self._tools.spec(caller, wanted.tool)
         user_id = await self._store.read(lambda reader: _whose(reader, caller, wanted.user))
+        spec = await self._tools.spec(caller, wanted.tool)
         whose = await self._store.read(lambda reader: requester(reader, user_id))
         force = await self._policies.current()
         at = self._clock.now() if wanted.at is None else wanted.at

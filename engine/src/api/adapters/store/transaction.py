@@ -78,14 +78,14 @@ class TortoiseTransaction(TortoiseReader):
         self._read_at = await self._now()
         return self._read_at
 
-    async def change(self, kind: type[R], where: Where, **values: Assign) -> R | None:
+    async def change(self, kind: type[R], where: Where, /, **values: Assign) -> R | None:
         missing = [name for name in kind.key if not isinstance(where.get(name), str | int)]
         if missing:
             raise ValueError(f"a compare-and-set on {kind.__name__} must name its key: {', '.join(missing)} is missing")
         changed = await self.change_all(kind, where, **values)
         return changed[0] if changed else None
 
-    async def change_all(self, kind: type[R], where: Where, **values: Assign) -> list[R]:
+    async def change_all(self, kind: type[R], where: Where, /, **values: Assign) -> list[R]:
         rows = await self._run(sql.update(kind, where, values, numbered=self._dialect.numbered))
         changed = sorted((sql.from_row(kind, row) for row in rows), key=_key)
         for row in changed:

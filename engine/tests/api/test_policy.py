@@ -1,5 +1,6 @@
 """The policy over HTTP: what is in force, what it would say, and who is told."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ async def test_policy_file_decides_in_the_real_loop(
         view = await job.me.approval(done["tool.approved"]["call_id"])
         assert (view["status"], view["decided_by"], view["outcome"]) == ("consumed", "policy:freely", "succeeded")
         await _explained(job)
-        policy.write_text("rules: [")
+        await asyncio.to_thread(policy.write_text, "rules: [")
         asked = await job.me.ask("set free=2")
         assert (asked.waiting != [], job.effects_of("free")) == (True, ["1"])
         shown = (await job.me.client.get("/policy")).json()
@@ -77,7 +78,7 @@ async def test_only_an_admin_asks_about_others(ana: tuple[Running, httpx.AsyncCl
 
 
 async def test_a_named_file_that_is_not_there_is_told(settings: Callable[..., Settings], tmp_path: Path) -> None:
-    async with running(settings(policy_file=tmp_path / "gone.yaml", local_mode=True)) as engine:
-        async with engine.client(host="localhost") as client:
-            shown = (await client.get("/policy")).json()
+    named = settings(policy_file=tmp_path / "gone.yaml", local_mode=True)
+    async with running(named) as engine, engine.client(host="localhost") as client:
+        shown = (await client.get("/policy")).json()
     assert (shown["source"], shown["problem"]) == ("gone.yaml", "it is not there")

@@ -89,9 +89,7 @@ async def test_what_a_rule_allows_runs_once_and_is_recorded_as_its_approval(stor
 
 @pytest.mark.promise("policy", "fail-closed")
 @pytest.mark.parametrize("thing", ["prod.x", "nowhere"])
-async def test_what_a_rule_does_not_surely_allow_is_asked_for(
-    sqlite_store_url: str, tmp_path: Path, thing: str
-) -> None:
+async def test_what_is_not_surely_allowed_is_asked_for(sqlite_store_url: str, tmp_path: Path, thing: str) -> None:
     """In another namespace, or in nobody knows which."""
     async with office(sqlite_store_url, tmp_path, FREE) as at:
         run_id, [call_id] = await at.bench.asked(f"change {thing}")
@@ -102,7 +100,7 @@ async def test_what_a_rule_does_not_surely_allow_is_asked_for(
 @pytest.mark.promise("policy", "reason-travels")
 async def test_what_is_denied_is_told_to_the_model_and_asked_of_nobody(store_url: str, tmp_path: Path) -> None:
     async with office(store_url, tmp_path, NEVER) as at:
-        run_id, [call_id] = await at.bench.asked("change dev.x")
+        run_id, _ = await at.bench.asked("change dev.x")
         assert (await at.bench.run(run_id)).state == "completed"
         assert await at.events(run_id) == [("tool.denied", "policy:never")]
         assert await at.approvals(run_id) == []
@@ -182,9 +180,7 @@ async def test_a_policy_may_let_people_destroy_what_is_theirs(sqlite_store_url: 
 
 
 @pytest.mark.promise("policy", "edits-are-new")
-async def test_an_edit_is_decided_by_as_many_and_its_editor_is_its_author(
-    sqlite_store_url: str, tmp_path: Path
-) -> None:
+async def test_an_edit_is_decided_by_as_many_and_is_its_editors(sqlite_store_url: str, tmp_path: Path) -> None:
     policy = "rules: [{name: no-prod, decision: deny, namespaces: [prod]}, {name: two, decision: two_people}]"
     async with office(sqlite_store_url, tmp_path, policy, BOB) as at:
         run_id, [call_id] = await at.bench.asked("wipe dev.x")

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skyflo_tools.tools import CHANGES, READS
 
+from skyflo_tools.tools import CHANGES, READS
 from src.api.agent.policy import Asked, Requester, Ruling, decide
 from src.api.agent.policy_facts import (
     OUR_TOOLS,

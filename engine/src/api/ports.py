@@ -19,7 +19,7 @@ from typing import Literal, Protocol, TypeVar
 
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import Json, JsonObject
-from src.api.schemas.policy import PolicyDocument
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Assign, Where
 from src.api.schemas.records import Record, Tail
 
@@ -177,19 +177,6 @@ class Letter:
 class Mail(Protocol):
     async def send(self, letter: Letter) -> None:
         """Hands one letter over to a mail server. Raises `MailUnavailable`, whose text holds nothing of the letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyInForce:
-    """The last policy that could be read, and where it is from; `loaded_at` in ms, None for the default.
-
-    `problem`: why what is there now can't be used. While there is one, nothing is allowed without being asked for.
-    """
-
-    document: PolicyDocument = field(default_factory=PolicyDocument)
-    source: str = "default"
-    loaded_at: int | None = None
-    problem: str | None = None
 
 
 class Policies(Protocol):

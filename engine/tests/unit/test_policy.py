@@ -18,8 +18,7 @@ from src.api.agent.policy_facts import (
     targets_of_objects,
     verb_of,
 )
-from src.api.ports import PolicyInForce
-from src.api.schemas.policy import PolicyDocument
+from src.api.schemas.policy import PolicyDocument, PolicyInForce
 
 pytestmark = pytest.mark.promise("policy")
 

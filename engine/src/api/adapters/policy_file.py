@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from src.api.ports import Clock, PolicyInForce
-from src.api.schemas.policy import PolicyDocument
+from src.api.ports import Clock
+from src.api.schemas.policy import PolicyDocument, PolicyInForce
 
 __all__ = ["PolicyFile", "read_document"]
 

@@ -12,8 +12,7 @@ from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from src.api.agent.policy_facts import Target
-from src.api.ports import PolicyInForce
-from src.api.schemas.policy import CLASS_VERBS, Decision, Rule, TimeWindow
+from src.api.schemas.policy import CLASS_VERBS, Decision, PolicyInForce, Rule, TimeWindow
 
 __all__ = ["Asked", "Passed", "Requester", "Ruling", "decide"]
 

@@ -1,6 +1,7 @@
 """The policy as a document: ordered rules, of which the first that matches decides; and the bodies of its routes."""
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,7 @@ __all__ = [
     "Explanation",
     "PassedRule",
     "PolicyDocument",
+    "PolicyInForce",
     "PolicyView",
     "Rule",
     "TimeWindow",
@@ -127,6 +129,19 @@ class PolicyDocument(_Strict):
     def ordered(self) -> tuple[Rule, ...]:
         """As they are tried: the file's, then those that stand for what it leaves open."""
         return (*self.rules, *DEFAULT_RULES)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """The last policy that could be read, and where it is from; `loaded_at` in ms, None for the default.
+
+    `problem`: why what is there now can't be used. While there is one, nothing is allowed without being asked for.
+    """
+
+    document: PolicyDocument = field(default_factory=PolicyDocument)
+    source: str = "default"
+    loaded_at: int | None = None
+    problem: str | None = None
 
 
 class PolicyView(BaseModel):

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from src.api.errors import AlreadyDecided, DigestMismatch, NotDecidable, NotFound
-from src.api.ports import Ids, Policies, PolicyInForce, Reader, Store, Transaction
+from src.api.ports import Ids, Policies, Reader, Store, Transaction
 from src.api.schemas.agent import DecisionRequest, Started
 from src.api.schemas.base import Json
 from src.api.schemas.events import SEQ_PER_JOURNAL_EVENT, Event
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Where, above
 from src.api.schemas.records import Approval, Call, Decision, JournalEvent, Run
 from src.api.services.access import Caller, may_decide, visible_conversation

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from src.api.agent.arguments import ArgumentChecker, CallRejected
 from src.api.errors import AlreadyDecided, Forbidden, NotDecidable, NotFound, Unprocessable
-from src.api.ports import Ids, Policies, PolicyInForce, Store, ToolSpec, Transaction
+from src.api.ports import Ids, Policies, Store, ToolSpec, Transaction
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import WorkflowComplete
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import above
 from src.api.schemas.records import Approval, Call, Run
 from src.api.schemas.states import ACTIVE

@@ -20,7 +20,6 @@ from src.api.ports import (
     Ids,
     Notice,
     Policies,
-    PolicyInForce,
     Preview,
     Progress,
     Settlement,
@@ -48,7 +47,7 @@ from src.api.services.digests import untouched
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease
 from src.api.services.outcomes import Outcomes
-from src.api.services.policing import check_holds, rule_on_approval, rule_on_read
+from src.api.services.policing import check_holds, requester, rule_on_approval, rule_on_read
 from src.api.services.settings import Limits
 from src.api.services.tasks import Tasks
 from src.api.utils.failpoints import Failpoints
@@ -132,18 +131,16 @@ class Ledger:
             if run.stop_at is not None:
                 raise RunStopped("Stop was asked for.")
             now = await tx.now()
-            begun = [await self._begin_read(tx, force, lease.user_id, call, now) for call in calls]
+            whose = await requester(tx, lease.user_id)
+            begun = [await self._begin_read(tx, rule_on_read(force, whose, call, now), call, now) for call in calls]
             events = [event for _, event in begun if event is not None]
             await self._journal.record_as_owner(tx, lease.run_id, lease.fence, events, now)
             return [call for call, (runs, _) in zip(calls, begun, strict=True) if runs]
 
         return await self._store.transaction(body)
 
-    async def _begin_read(
-        self, tx: Transaction, force: PolicyInForce, user_id: str, call: Call, now: int
-    ) -> tuple[bool, Event | None]:
+    async def _begin_read(self, tx: Transaction, ruling: Ruling, call: Call, now: int) -> tuple[bool, Event | None]:
         """Whether it runs now, and what is to be told. One that is asked for waits like a change from now on."""
-        ruling = await rule_on_read(tx, force, user_id, call, now)
         if ruling.decision == "deny":
             await settle(tx, call, "denied", now, error=ruling.sentence)
             return False, decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
@@ -174,10 +171,10 @@ class Ledger:
 
     # -- previews
 
-    async def preview(self, requester: str, spec: ToolSpec, args: str) -> Preview | ToolReply:
+    async def preview(self, user_id: str, spec: ToolSpec, args: str) -> Preview | ToolReply:
         """What the change would do, or why its server refuses it; a preview may say that there is none."""
         try:
-            acting = await self._person(spec.server, requester)
+            acting = await self._person(spec.server, user_id)
         except Forbidden as error:
             return _refused(error)
         self._failpoints.pass_("ledger.preview:before")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from src.api.agent.policy import Asked, Requester, Ruling, decide
 from src.api.agent.policy_facts import Target, targets_in_arguments, targets_of_objects, verb_of
 from src.api.errors import Forbidden
-from src.api.ports import PolicyInForce, Reader, ToolSpec
-from src.api.schemas.query import other_than
+from src.api.ports import Reader, ToolSpec
+from src.api.schemas.policy import PolicyInForce
+from src.api.schemas.query import Where, other_than
 from src.api.schemas.records import Approval, Call, Decision, User
 from src.api.services.access import Caller, Role
 from src.api.services.accounts import LOCAL_ADMIN
@@ -51,9 +52,9 @@ async def rule_on_approval(reader: Reader, force: PolicyInForce, approval: Appro
     return decide(force, _asked(whose, approval.server, approval.tool, approval.effect, targets, now))
 
 
-async def rule_on_read(reader: Reader, force: PolicyInForce, user_id: str, call: Call, now: int) -> Ruling:
+def rule_on_read(force: PolicyInForce, whose: Requester, call: Call, now: int) -> Ruling:
     targets = targets_in_arguments(call.server, call.tool, shown_object(call.args))
-    return decide(force, _asked(await requester(reader, user_id), call.server, call.tool, "read", targets, now))
+    return decide(force, _asked(whose, call.server, call.tool, "read", targets, now))
 
 
 def rule_on_tool(force: PolicyInForce, whose: Requester, spec: ToolSpec, now: int, args: str | None = None) -> Ruling:
@@ -111,7 +112,7 @@ async def check_separation(reader: Reader, force: PolicyInForce, caller: Caller,
     if approval.effect != "destructive" or not own or force.document.requester_may_destroy:
         return
     roles = tuple(role.value for role in Role if role.at_least(Role.APPROVER))
-    where = {"is_active": True, "role": roles, "id": other_than(caller.id)}
+    where: Where = {"is_active": True, "role": roles, "id": other_than(caller.id)}
     if len(await reader.find(User, where, limit=MOST_PEOPLE)) >= approval.votes:
         raise Forbidden(
             "This change destroys something and is your own, so somebody else approves it: an approver or an admin."

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from src.api.agent.policy import Ruling
 from src.api.errors import RunStopped
-from src.api.ports import Policies, PolicyInForce, Preview, Store, ToolReply, ToolSpec, Transaction
+from src.api.ports import Policies, Preview, Store, ToolReply, ToolSpec, Transaction
 from src.api.schemas.events import Completed, Event, ToolAwaitingApproval, WorkflowComplete
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Plus
 from src.api.schemas.records import Approval, Call, Conversation, Run
 from src.api.services.beside import objects_of, unknown_beside

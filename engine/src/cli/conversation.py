@@ -45,6 +45,8 @@ class Chat:
     """Where the conversation is remembered as the last one; None for a visit to somebody's."""
 
     clock: Clock = field(default_factory=Clock)
+    said_yes: set[str] = field(default_factory=set)
+    """Where the policy asks two people, a call goes on waiting after one's own yes, and is not asked about again."""
 
     def run(self, opening: Opening | None, position: Position) -> int:
         """Until the run rests and nobody is to be asked. Returns the exit code."""
@@ -62,7 +64,8 @@ class Chat:
             if not talk.waiting or not self.screen:
                 self._settle_unknown(talk)
                 return talk.exit_code
-            if not self.terminal.interactive or not self._decide(list(talk.waiting.values())):
+            mine = [card for card in talk.waiting.values() if card.call_id not in self.said_yes]
+            if not self.terminal.interactive or not mine or not self._decide(mine):
                 self._say_how(list(talk.waiting.values()))
                 return WAITING
             opening = None
@@ -107,6 +110,7 @@ class Chat:
         try:
             with self.engine.stream("POST", f"/agent/approvals/{verdict.card.call_id}", verdict.body()) as events:
                 next(events, None)
+            self.said_yes |= {verdict.card.call_id} if verdict.approve else set()
         except Refused as error:
             if error.status in (401, 403):
                 raise

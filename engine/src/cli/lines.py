@@ -11,6 +11,7 @@ from src.cli.words import arguments, line, seconds
 __all__ = ["DECISIONS", "busy", "decision", "failed", "gone", "result", "retry", "summary", "thought", "verified"]
 
 DECISIONS = {
+    "tool.vote": ("✓", "green", "waits for another person's yes; approved"),
     "tool.approved": ("✓", "green", "approved"),
     "tool.denied": ("✗", "red", "denied"),
     "tool.expired": ("✗", "red", "expired: nobody decided in time"),

@@ -96,6 +96,10 @@ def _facts(card: Card, now: int) -> list[RenderableType]:
         refused = "✗ no" + (f": {card.not_allowed_because}" if card.not_allowed_because else "")
         lines.append(_fact("Allowed", "✓ yes" if card.allowed else refused, "" if card.allowed else "bold red"))
     lines += [_fact("Warning", f"! {each}", "yellow") for each in card.warnings[:_MOST_WARNINGS]]
+    if number(card.raw, "votes_needed") > 1:
+        lines.append(
+            _fact("People", f"{number(card.raw, 'votes')} of {number(card.raw, 'votes_needed')} have approved")
+        )
     if card.status == "pending" and card.expires_at:
         left = card.expires_at - now
         lines.append(_fact("Time left", clock(left) if left > 0 else "none: it has expired"))

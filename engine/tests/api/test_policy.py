@@ -12,6 +12,7 @@ from tests.support.app import Running, newcomer, problem, running
 from tests.support.counting import Counting
 from tests.support.main_job import Job, at_work
 from tests.support.scripted_model import ScriptedModel
+from tests.support.team import Team
 
 RULES = """
 rules:
@@ -20,6 +21,9 @@ rules:
   - {name: freely, decision: allow, tools: change_thing, clusters: local, kinds: Thing}
   - {name: quietly, decision: ask, tools: slow_read}
 """
+
+
+AS_THEM = "rules: [{name: eyes, decision: ask, verbs: read}, {name: free, decision: allow, kinds: Thing}]"
 
 
 @pytest.fixture
@@ -63,6 +67,26 @@ async def _explained(job: Job) -> None:
     assert (denied["decision"], denied["reason"]) == ("deny", "too late")
     problem(await job.me.client.post("/policy/explain", json={"tool": "no_such"}), 404)
     problem(await job.me.client.post("/policy/explain", json={"tool": "wipe_thing", "user": "x@y.example"}), 404)
+
+
+@pytest.mark.promise("policy", "authorised")
+async def test_a_read_that_is_asked_for_is_made_as_the_one_who_asked(
+    tmp_path: Path, counting: Counting, words: ScriptedModel
+) -> None:
+    """And a change that a rule allows, too: nobody stands behind it but who asked."""
+    path = tmp_path / "policy.yaml"
+    await asyncio.to_thread(path.write_text, AS_THEM)
+    people = {"kubernetes_impersonate": True, "registration_enabled": True, "policy_file": path}
+    async with at_work(tmp_path / "data", counting, words, **people) as job:
+        team = Team(str(job.me.client.base_url), job.running.services.chat._store)
+        await team.add("ada", "member", "ada-k8s")
+        await team.add("ben", "approver")
+        async with team.person("ada") as ada, team.person("ben") as ben:
+            asked = await ada.ask("read the thing")
+            read = await ben.decide(asked, asked.waiting[0])
+            done = await ada.ask("set theirs=1")
+        assert '"as": ["ada-k8s", "identity"]' in read["tool.result"]["result"][0]["text"]
+        assert '"as": ["ada-k8s", "grant"]' in done["tool.result"]["result"][0]["text"]
 
 
 @pytest.mark.promise("authorised")

@@ -80,7 +80,7 @@ async def test_what_hangs_counts_as_down(engine: Running, monkeypatch: pytest.Mo
         await FakeClock().sleep(1_000)
         return None
 
-    monkeypatch.setattr("src.api.services.health.DEADLINE", 0.5)
+    monkeypatch.setattr("src.api.services.health.DEADLINE", 3.0)
     health = Health(engine.services.health._store, FakeClock(), {"hanging": hanging})
     found = (await health.ready(None)).dependencies
     assert [one.state for one in found] == ["ok", "error"]

@@ -10,6 +10,7 @@ from src.api.asgi import create_application
 from src.api.config.settings import CHECKOUT, Settings
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import wire_schema
+from src.api.schemas.sse import MEDIA_TYPE
 
 __all__ = ["documents", "main"]
 
@@ -27,10 +28,15 @@ def documents() -> dict[Path, str]:
 
 
 def _with_problems(document: dict[str, Any]) -> JsonObject:
-    """FastAPI says that errors come in the type of the route's own answer; ours are problems everywhere."""
+    """FastAPI says that errors come in the type of the route's own answer; ours are problems everywhere.
+
+    And it says that a stream is one string: ours is a sequence of events.
+    """
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"]["default"]["content"] = {"application/problem+json": {"schema": _PROBLEM}}
+            stream = operation["responses"].get("200", {}).get("content", {}).get(MEDIA_TYPE, {})
+            stream.pop("schema", None)
     return document
 
 

@@ -17,8 +17,14 @@ from src.api.services.stream import position
 
 router = APIRouter(prefix="/agent", tags=["agent"])
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "`data` is JSON, by docs/events.schema.json; `id` is where to go on from",
+    "properties": {name: {"type": "string"} for name in ("event", "data", "id")},
+    "required": ["event", "data"],
+}
 STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The run's events", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "The run's events", "content": {MEDIA_TYPE: {"itemSchema": _EVENT}}}
 }
 After = Annotated[int, Query(ge=0, le=10**18, description="The `seq` of the last event seen")]
 Key = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]

@@ -23,7 +23,7 @@ from src.api.services.accounts import Refresh, Session
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
-Field = Annotated[str, Form(max_length=320)]
+Field = Annotated[str, Form(min_length=1, max_length=320)]
 REFRESH_COOKIE = "refresh_token"
 RefreshCookie = Annotated[str | None, Cookie(max_length=200)]
 

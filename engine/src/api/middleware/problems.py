@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.errors import EngineError
@@ -17,6 +18,8 @@ from src.api.schemas.base import JsonObject
 __all__ = ["Problems", "of_http", "of_validation"]
 
 logger = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 _SENTENCES = {
     400: "The request could not be read. Check that its body is what its content type says.",
@@ -62,7 +65,17 @@ async def of_http(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     title = HTTPStatus(status).phrase
     detail = _SENTENCES.get(status, f"{title}.")
-    return _problem(request.scope, status, title.lower().replace(" ", "_"), title, detail, headers=error.headers)
+    headers = error.headers if status != 405 else {"Allow": ", ".join(_methods(request.app.routes, request.scope))}
+    return _problem(request.scope, status, title.lower().replace(" ", "_"), title, detail, headers=headers)
+
+
+def _methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
+    """All that this path answers to: the framework names those of its first route only."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def of_validation(request: Request, error: RequestValidationError) -> Response:

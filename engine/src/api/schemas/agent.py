@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from src.api.schemas.base import JsonObject
 
@@ -36,7 +36,7 @@ class DecisionRequest(BaseModel):
     """`despite_unknown` names changes to the same object whose outcome is unknown, and says to go on all the same."""
 
     model_config = ConfigDict(extra="ignore")
-    approve: bool
+    approve: StrictBool
     conversation_id: UUID
     reason: Reason | None = None
     digest: str | None = Field(default=None, max_length=64)

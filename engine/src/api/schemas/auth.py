@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, StrictBool
 
 __all__ = [
     "AccessToken",
@@ -46,8 +46,8 @@ class ProfileChange(BaseModel):
 class AccountChange(ProfileChange):
     """What admins may change about others, without `current_password`. Roles are the team's to change."""
 
-    is_active: bool | None = None
-    is_verified: bool | None = None
+    is_active: StrictBool | None = None
+    is_verified: StrictBool | None = None
 
 
 class PasswordChange(BaseModel):

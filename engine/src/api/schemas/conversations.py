@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from src.api.schemas.base import Json, JsonObject
 
@@ -59,7 +59,7 @@ class ConversationChange(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     title: Title | None = None
-    is_active: bool | None = None
+    is_active: StrictBool | None = None
     conversation_metadata: JsonObject | None = None
 
 

@@ -1,0 +1,106 @@
+"""Requests made from an OpenAPI document, sent to a running engine, and their answers held against it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import hypothesis
+import requests
+import schemathesis
+from hypothesis import strategies
+from schemathesis import Case, GenerationMode
+from schemathesis.config import SchemathesisConfig
+
+__all__ = ["Campaign"]
+
+WITHIN = 30
+MADE_BY_RULE = 3
+
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "generation": {"with-security-parameters": False, "database": "none"},
+    "checks": {
+        "positive_data_acceptance": {"enabled": False},  # ours, below, tells a shape from a meaning
+        "negative_data_rejection": {"expected-statuses": ["4xx"]},
+        "ignored_auth": {"enabled": False},  # everything is asked without a token too
+        "use_after_free": {"enabled": False},
+        "ensure_resource_availability": {"enabled": False},
+    },
+}
+
+
+# Those that the document's "email" allows and no mail server would take are left out.
+schemathesis.openapi.format("email", strategies.from_regex(r"[a-z]{1,12}@[a-z]{3,12}\.(com|org)", fullmatch=True))
+
+
+@dataclass
+class Campaign:
+    """`people` are names with their headers, `known` is what exists, by the name of the path's parameter.
+
+    `examples` are made for each operation, of each kind: such as the document allows, and such as it does not. They are
+    the same in each run unless `differing`.
+    """
+
+    document: dict[str, Any]
+    address: str
+    people: Mapping[str, Mapping[str, str]]
+    known: Mapping[str, str]
+    examples: int = MADE_BY_RULE
+    differing: bool = False
+    sent: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._schema = schemathesis.openapi.from_dict(self.document, config=SchemathesisConfig.from_dict(CONFIG))
+
+    def run(self, method: str, path: str) -> None:
+        """Raises with the request and the check that it failed where an answer is not one that is declared."""
+        operation = self._schema[path][method]
+        with requests.Session() as session:
+            for strategy in self._strategies(operation):
+                self._each(strategy, session)
+
+    def _strategies(self, operation: Any) -> Iterator[Any]:
+        here = {one: self.known[one] for one in _path_names(operation) if one in self.known}
+        for mode in GenerationMode:
+            if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
+                continue
+            yield operation.as_strategy(generation_mode=mode)
+            if here and (mode is GenerationMode.POSITIVE or operation.body):
+                yield operation.as_strategy(generation_mode=mode, path_parameters=here)
+
+    def _each(self, strategy: Any, session: requests.Session) -> None:
+        @hypothesis.settings(
+            max_examples=self.examples,
+            derandomize=not self.differing,
+            database=None,
+            deadline=None,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(strategy)
+        def ask(case: Case) -> None:
+            for name, headers in self.people.items():
+                case.call_and_validate(
+                    self.address, session, headers=dict(headers), timeout=WITHIN, additional_checks=[takes_what_it_declares]
+                )
+                self.sent[name] = self.sent.get(name, 0) + 1
+
+        ask()
+
+
+def takes_what_it_declares(_: object, response: Any, case: Case) -> None:
+    """What the document allows may be refused for what it means, never for its shape."""
+    shaped = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if shaped and response.status_code == 422 and response.json()["code"] == "invalid_request":
+        raise AssertionError(f"The document allows what is refused: {response.json()['detail']}")
+
+
+def _path_names(operation: Any) -> list[str]:
+    return [parameter.name for parameter in operation.path_parameters]
+
+
+def _can_be_wrong(operation: Any) -> bool:
+    """Whether the document says anything about the request that one could break."""
+    parts = chain(operation.path_parameters, operation.query, operation.headers, operation.cookies, operation.body)
+    return any(True for _ in parts)

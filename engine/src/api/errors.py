@@ -2,6 +2,7 @@
 
     EngineError
     ├── BadRequest 400            what was sent can't be taken
+    │   └── AmbiguousLength       two lengths of one body
     ├── NotAuthenticated 401
     ├── Forbidden 403
     ├── NotFound 404              unknown, or not the caller's to see
@@ -11,6 +12,7 @@
     │   ├── DigestMismatch        what was approved is not what was shown
     │   └── NotDecidable          expired, superseded, stale, stopped
     ├── TooLarge 413
+    ├── AddressTooLong 414
     ├── UnsupportedMedia 415
     ├── Unprocessable 422
     │   └── KeyReused             an idempotency key with another body
@@ -56,6 +58,13 @@ class BadRequest(EngineError):
     status, code, title = 400, "bad_request", "The request can't be taken"
 
 
+class AmbiguousLength(BadRequest):
+    """Ends the connection: where the next request begins can't be told."""
+
+    code = "ambiguous_length"
+    headers = MappingProxyType({"Connection": "close"})
+
+
 class NotAuthenticated(EngineError):
     status, code, title = 401, "not_authenticated", "Sign in first"
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
@@ -90,7 +99,14 @@ class NotDecidable(Conflict):
 
 
 class TooLarge(EngineError):
+    """Ends the connection: nobody reads what the client still sends."""
+
     status, code, title = 413, "too_large", "Too large"
+    headers = MappingProxyType({"Connection": "close"})
+
+
+class AddressTooLong(EngineError):
+    status, code, title = 414, "address_too_long", "The address is too long"
 
 
 class UnsupportedMedia(EngineError):

@@ -1,7 +1,7 @@
 """Requests that are made from the OpenAPI document: whatever they hold, the answer is one that it declares.
 
-Each route is asked as an admin, as a member and as nobody. `TEST_HTTP_EXAMPLES=200 pytest engine/tests/api/test_any_request.py`
-is a longer campaign, with requests that differ from run to run.
+Each route is asked as an admin, as a member and as nobody. With `TEST_HTTP_EXAMPLES=200` in the environment this is a
+longer campaign, whose requests differ from run to run.
 """
 
 import asyncio
@@ -51,7 +51,9 @@ async def campaign(tmp_path_factory: pytest.TempPathFactory, words: ScriptedMode
         ids = {name: (await registered(client, f"{name}@example.com"))["id"] for name in ("admin", "member", "spare")}
         tokens = {name: await signed_in(client, f"{name}@example.com") for name in ("admin", "member")}
         bearers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
-        promoted = await client.patch(f"/team/members/{ids['member']}", json={"role": "member"}, headers=bearers["admin"])
+        promoted = await client.patch(
+            f"/team/members/{ids['member']}", json={"role": "member"}, headers=bearers["admin"]
+        )
         assert promoted.status_code == 200
         known = await _kept(engine, ids["member"]) | {"member_id": ids["spare"], "user_id": ids["spare"]}
         document = json.loads(DOCUMENT.read_text())

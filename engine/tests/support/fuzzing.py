@@ -82,7 +82,11 @@ class Campaign:
         def ask(case: Case) -> None:
             for name, headers in self.people.items():
                 case.call_and_validate(
-                    self.address, session, headers=dict(headers), timeout=WITHIN, additional_checks=[takes_what_it_declares]
+                    self.address,
+                    session,
+                    headers=dict(headers),
+                    timeout=WITHIN,
+                    additional_checks=[takes_what_it_declares],
                 )
                 self.sent[name] = self.sent.get(name, 0) + 1
 

@@ -5,6 +5,7 @@ from logging.config import dictConfig
 
 __all__ = ["configure_logging"]
 
+# Even with DEBUG: drivers log statements with their values, which are people's rows.
 _QUIET = (
     "httpx",
     "httpcore",
@@ -42,7 +43,7 @@ def configure_logging(level: str) -> None:
             "root": {"level": level, "handlers": ["stderr"]},
             "loggers": {
                 "uvicorn.access": {"handlers": [], "propagate": False, "level": "CRITICAL"},
-                **{name: {"level": "WARNING"} for name in _QUIET if level != "DEBUG"},
+                **{name: {"level": "WARNING"} for name in _QUIET},
                 **{name: {"level": "CRITICAL"} for name in _MUTE},
             },
         }

@@ -1,16 +1,21 @@
 """What a request may carry: a bounded body of a known type, and text that every part of the engine can hold."""
 
+import json
 import re
 from itertools import accumulate
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.api.errors import BadRequest, TooLarge, UnsupportedMedia
+from src.api.errors import AddressTooLong, AmbiguousLength, BadRequest, TooLarge, UnsupportedMedia
+from src.api.schemas.base import Json, JsonObject
 
 __all__ = ["BodyGuard", "PlainPaths"]
 
 MAX_DEPTH = 64
+MAX_ADDRESS = 8_192
+"""Bytes of path and query, each as it came."""
+
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
@@ -41,6 +46,7 @@ class BodyGuard:
         declared = headers.get("content-length", "0")
         if "transfer-encoding" not in headers and declared == "0":
             return receive
+        _check_framing(headers)
         if declared.isdecimal() and int(declared[:20]) > self._limit:
             raise self._too_large()
         body = await self._read(receive)
@@ -96,7 +102,15 @@ def _check_type(given: str, wanted: str) -> None:
         raise UnsupportedMedia(f"Send the body as {wanted} and say so in the header Content-Type.")
 
 
+def _check_framing(headers: Headers) -> None:
+    """Two lengths are how a request hides in another's body where a proxy in front believes the other one."""
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise AmbiguousLength("Transfer-Encoding and Content-Length exclude each other. Send one of them.")
+
+
 def _check_address(scope: Scope) -> None:
+    if max(len(scope["query_string"]), len(scope.get("raw_path") or b"")) > MAX_ADDRESS:
+        raise AddressTooLong(f"Path and query may have at most {MAX_ADDRESS} bytes each. Send less.")
     if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
         raise BadRequest("The address holds a NUL character.")
 
@@ -115,6 +129,23 @@ def _check_json(body: bytes) -> None:
         raise BadRequest("The body holds a NUL character (\\u0000), which can't be stored.")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise BadRequest(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+    _check_names(body)
+
+
+def _check_names(body: bytes) -> None:
+    """What is no JSON at all is told by who parses it."""
+    try:
+        json.loads(body, object_pairs_hook=_each_once)
+    except ValueError:
+        return
+
+
+def _each_once(pairs: list[tuple[str, Json]]) -> JsonObject:
+    """Readers differ in which of two they take, so a person could be shown the other one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadRequest("The JSON has an object with the same name twice. Send each name once.")
+    return found
 
 
 def _depth(body: bytes) -> int:

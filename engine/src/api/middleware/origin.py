@@ -1,7 +1,8 @@
 """Who may speak without a token, and from which web pages.
 
 In local mode a request without credentials acts as the local admin, but only one that comes from this very machine and
-was not sent by a foreign web page; and a cookie counts only on requests that our own pages (or `CORS_ORIGINS`) send.
+was not sent by a foreign web page. A cookie counts only on requests that our own pages (or `CORS_ORIGINS`) send, and
+only those sign in: a form is what a foreign page may post without asking, and its answer sets the cookie.
 """
 
 from ipaddress import IPv6Address, ip_address
@@ -14,6 +15,7 @@ from src.api.errors import Forbidden
 
 __all__ = ["OriginGuard"]
 
+FORM = "application/x-www-form-urlencoded"
 SESSION_COOKIES = {"auth_token", "refresh_token"}
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
@@ -38,7 +40,8 @@ class OriginGuard:
         if origin is None or "authorization" in headers or self._is_ours(origin, headers.get("host", "")):
             return
         by_cookie = not SESSION_COOKIES.isdisjoint(cookie_parser(headers.get("cookie", "")))
-        if self._local_mode or (by_cookie and scope["method"] not in _SAFE):
+        as_form = headers.get("content-type", "").lower().startswith(FORM)
+        if self._local_mode or ((by_cookie or as_form) and scope["method"] not in _SAFE):
             raise Forbidden(
                 "This web page is not one of the engine's own. Add its origin to CORS_ORIGINS if it should be."
             )

@@ -25,7 +25,7 @@ class UserMessage(BaseModel):
 class ChatRequest(BaseModel):
     """`messages` may hold the client's whole history; the server's own is what counts."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     messages: list[UserMessage] = Field(min_length=1, max_length=1_000)
     conversation_id: UUID | None = None
     on_busy: OnBusy = "refuse"
@@ -35,7 +35,7 @@ class ChatRequest(BaseModel):
 class DecisionRequest(BaseModel):
     """`despite_unknown` names changes to the same object whose outcome is unknown, and says to go on all the same."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     approve: StrictBool
     conversation_id: UUID
     reason: Reason | None = None
@@ -47,13 +47,13 @@ class DecisionRequest(BaseModel):
 class SettleRequest(BaseModel):
     """A person's word on an outcome that can't be proven. Both fields or neither."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     outcome: Literal["applied", "not_applied"] | None = None
     reason: Reason | None = None
 
 
 class StopRequest(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     conversation_id: UUID
     run_id: UUID
 

@@ -51,7 +51,7 @@ class AccountChange(ProfileChange):
 
 
 class PasswordChange(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     current_password: SecretStr = Field(max_length=256)
     new_password: Password
 
@@ -59,14 +59,14 @@ class PasswordChange(BaseModel):
 class EmailAsked(BaseModel):
     """Where to send a link, if an account has this e-mail."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     email: EmailStr = Field(max_length=320)
 
 
 class PasswordReset(BaseModel):
     """A new password, and the token of the link that allows it."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     token: LinkToken
     password: Password
 
@@ -74,7 +74,7 @@ class PasswordReset(BaseModel):
 class EmailProof(BaseModel):
     """The token of the link that was sent to an e-mail."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     token: LinkToken
 
 

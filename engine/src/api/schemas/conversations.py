@@ -49,7 +49,7 @@ ToolStatus = Literal[
 
 
 class ConversationWanted(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     conversation_id: UUID | None = None
     title: Title | None = None
 
@@ -57,7 +57,7 @@ class ConversationWanted(BaseModel):
 class ConversationChange(BaseModel):
     """What is left out stays as it is."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
     title: Title | None = None
     is_active: StrictBool | None = None
     conversation_metadata: JsonObject | None = None

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.beside import large_bodies, logins
 from bench.figures import Figure, Found, found
 from bench.first_minute import command, sandbox
+from bench.lists import lists_postgres, lists_sqlite
 from bench.litellm import litellm
 from bench.memory import memory
 from bench.report import as_page, as_results
@@ -33,12 +35,16 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "read-turn": read_turn,
     "five-reads": five_reads,
     "approval": approval,
+    "lists-sqlite": lists_sqlite,
+    "lists-postgres": lists_postgres,
+    "logins": logins,
+    "large-bodies": large_bodies,
     "memory": memory,
     "litellm": litellm,
     "command": command,
     "sandbox": sandbox,
 }
-WHOLE_RUN = 360
+WHOLE_RUN = 600
 """Seconds. A benchmark for which there is no time left says so."""
 
 ONE_BENCHMARK = 100

@@ -58,7 +58,9 @@ class Client:
         self._client.close()
 
     def chat(self, path: str, text: str) -> Timed:
-        return self.post(path, {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": text}]})
+        """Asks the engine, or at a path that ends in `completions` the model."""
+        model = {"model": "scripted", "stream": True} if path.endswith("completions") else {}
+        return self.post(path, {**model, "messages": [{"role": "user", "content": text}]})
 
     def post(self, path: str, body: object) -> Timed:
         return self._timed("POST", path, body)

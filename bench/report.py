@@ -15,7 +15,8 @@ Written by `make bench`, from its last whole run. Each figure is the median of i
 `make up` starts it, on SQLite, with the in-process bus; the model is a scripted one over HTTP and the tool server one
 whose tools do next to nothing, each in a process of its own. *Floor* is the same work done by the least code that could
 do it, measured in the same run and in turn with ours: a bare Starlette application that passes the model's stream on by
-httpx; for tools the model and the tool called directly; for the litellm adapter, LiteLLM alone behind Starlette.
+httpx; for tools the model and the tool called directly; for the litellm adapter, LiteLLM alone behind Starlette; for
+lists and timelines the rows themselves, read by one statement each and written as JSON.
 
 CPU is the processor's time of the one process, by the operating system's account, and hardly depends on what else the
 machine does. Seconds and milliseconds of a clock do: where the load was above the number of cores, they are too long,
@@ -40,7 +41,10 @@ def as_page(founds: Sequence[Found], when: str) -> str:
     notes = [figure for found in founds for figure in found.figures if figure.note]
     lines += ["", *(f"- {figure.name}: {figure.note}." for figure in notes)]
     lines += [f"- not measured: {found.benchmark}." for found in founds if found.missing]
-    lines += ["- nothing here includes Kubernetes, PostgreSQL or Redis: how long those take depends on yours.", ""]
+    lines += [
+        "- nothing here includes Kubernetes, Redis or, but where it is named, PostgreSQL: that depends on yours.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from typing import Self
 from bench.client import Client
 from bench.processes import Process, free_port, started, until
 from bench.words import SCRIPT
+from tests.support import services
 from tests.support.counting import GRANT_KEY, TOKEN, Counting
 
 __all__ = ["API", "CHAT", "Stage"]
@@ -73,9 +74,20 @@ class Stage:
         until(lambda: floor.answers("/health"), "the pass-through")
         return floor
 
+    @cached_property
+    def postgres(self) -> services.PostgresServer:
+        """A PostgreSQL of the benchmarks' own."""
+        return self._stack.enter_context(services.postgres())
+
+    def new_floor_of_lists(self, database: str) -> Process:
+        port = free_port()
+        floor = self._start("floor", "bench.floor_lists", ["--port", str(port), "--database", database], port)
+        until(lambda: floor.answers("/health"), "the floor of lists")
+        return floor
+
     def new_engine(self, flags: str = "", *, child: bool = False, **settings: str) -> Process:
         """An engine on an empty folder, just started. `child`: with the real tool server as its child."""
-        data, port = self._new_folder(), free_port()
+        data, port = self.new_folder(), free_port()
         environment = {
             "SKYFLO_ENV_FILE": "",
             "PYTHONUNBUFFERED": "1",
@@ -102,7 +114,7 @@ class Stage:
             "SKYFLO_TOOLS_PORT": str(port),
             "SKYFLO_TOOLS_MODE": "engine",
             "SKYFLO_TOOLS_GRANT_KEY": GRANT_KEY,
-            "SKYFLO_TOOLS_DATA_DIR": str(self._new_folder()),
+            "SKYFLO_TOOLS_DATA_DIR": str(self.new_folder()),
             "PYTHONUNBUFFERED": "1",
         }
         return self._start("tool server", "skyflo_tools", [], port, environment)
@@ -121,12 +133,13 @@ class Stage:
     def _start(
         self, name: str, module: str, arguments: list[str], port: int, environment: dict[str, str] | None = None
     ) -> Process:
-        log = self._new_folder() / "log"
+        log = self.new_folder() / "log"
         process = started(name, module, arguments, port, log, environment or {})
         self._stack.callback(process.end)
         return process
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
+        """An empty one, removed with the stage."""
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()

@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from pydantic import TypeAdapter
+import orjson
 
-from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.conversations import (
     AssistantEntry,
     Entry,
@@ -15,16 +14,11 @@ from src.api.schemas.conversations import (
     TokenTotals,
     ToolExecution,
     ToolSegment,
-    ToolStatus,
     UserEntry,
 )
 from src.api.schemas.records import Call, Message, Run
 
 __all__ = ["entries"]
-
-_STATUS: TypeAdapter[ToolStatus] = TypeAdapter(ToolStatus)
-_OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
-_BLOCKS: TypeAdapter[list[Json]] = TypeAdapter(list[Json])
 
 
 def entries(messages: Sequence[Message], calls: Iterable[Call], runs: Iterable[Run]) -> list[Entry]:
@@ -95,15 +89,18 @@ def _turn(turn: Message, calls: list[Call]) -> Iterator[Segment]:
 
 
 def _execution(call: Call) -> ToolExecution:
-    return ToolExecution(
-        call_id=call.id,
-        tool=call.tool,
-        title=call.title,
-        args=_OBJECT.validate_json(call.shown or "{}"),
-        status=_STATUS.validate_python(call.status),
-        result=_BLOCKS.validate_json(call.result) if call.ended_at else None,
-        error=call.error,
-        requires_approval=call.kind != "read",
-        supersedes=call.supersedes,
-        timestamp=call.created_at,
+    """Read and checked in one go: a long timeline holds a thousand of these."""
+    return ToolExecution.model_validate(
+        {
+            "call_id": call.id,
+            "tool": call.tool,
+            "title": call.title,
+            "args": orjson.loads(call.shown or "{}"),
+            "status": call.status,
+            "result": orjson.loads(call.result) if call.ended_at else None,
+            "error": call.error,
+            "requires_approval": call.kind != "read",
+            "supersedes": call.supersedes,
+            "timestamp": call.created_at,
+        }
     )

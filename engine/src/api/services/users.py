@@ -23,8 +23,8 @@ from src.api.services.team import lock_team
 
 __all__ = ["Account", "UserDatabase", "UserManager"]
 
-HASHES_AT_ONCE = 2
-"""Each takes 64 MiB and a core for some 50 ms."""
+HASHES_AT_ONCE = 1
+"""Each takes 64 MiB and up to four cores for some 50 ms: two at once would only share them, and slow the rest."""
 
 LINK_SECONDS = 3600
 """How long the links in mails work."""

@@ -7,7 +7,7 @@ compare-and-set can't live with either (`protocol.md` 1). Here a statement names
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from src.api.adapters.store.values import Column, columns_of, is_possible, storable
+from src.api.adapters.store.values import Column, columns_of, flags_of, is_possible, storable
 from src.api.schemas.query import Assign, Compare, Plus, Scalar, Where
 from src.api.schemas.records import JournalEvent, Record, Run
 
@@ -34,8 +34,10 @@ class Parameters:
 
 def from_row(kind: type[R], row: Iterable[Any]) -> R:
     """A record of a row whose values stand in the order of `columns_of(kind)`."""
-    pairs = zip(columns_of(kind).values(), row, strict=True)
-    return kind(*(bool(value) if column.kind is bool else value for column, value in pairs))
+    values = list(row)
+    for place in flags_of(kind):
+        values[place] = bool(values[place])
+    return kind(*values)
 
 
 def select(kind: type[Record], where: Where, order: str, limit: int, *, numbered: bool) -> Statement:

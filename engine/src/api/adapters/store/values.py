@@ -4,7 +4,7 @@ PostgreSQL refuses U+0000, numbers and texts that are too long, SQLite takes wha
 be stored on one and lost on the other. Text from outside is cleaned or refused before it gets here (`utils/text.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args, get_type_hints
 
@@ -16,7 +16,7 @@ from src.api.schemas.query import Scalar
 from src.api.schemas.records import RECORDS, Record
 from src.api.utils.text import clean
 
-__all__ = ["Column", "columns_of", "is_possible", "storable"]
+__all__ = ["Column", "columns_of", "flags_of", "is_possible", "storable"]
 
 _WIDE, _NARROW = 2**63, 2**31
 
@@ -34,6 +34,11 @@ class Column:
 def columns_of(kind: type[Record]) -> Mapping[str, Column]:
     """The columns of a record's table by name, in the order of its fields."""
     return _COLUMNS[kind.table]
+
+
+def flags_of(kind: type[Record]) -> Sequence[int]:
+    """Which of them are true or false: SQLite has numbers there."""
+    return _FLAGS[kind.table]
 
 
 def storable(column: Column, value: Scalar) -> Scalar:
@@ -88,3 +93,7 @@ def _columns(record: type[Record], model: type[Model]) -> dict[str, Column]:
 
 _MODELS: Final = {model.Meta.table: model for model in (getattr(models, name) for name in models.__all__)}
 _COLUMNS: Final = {record.table: _columns(record, _MODELS[record.table]) for record in RECORDS}
+_FLAGS: Final = {
+    table: [place for place, column in enumerate(columns.values()) if column.kind is bool]
+    for table, columns in _COLUMNS.items()
+}

@@ -1,14 +1,14 @@
-"""`python -m bench [--only NAME ...]`: measures, prints, and after a whole run writes bench/results.json and the page.
+"""`python -m bench [--only NAME ...]`: measures, prints, and writes bench/results.json and docs/performance.md.
 
 Everything ends within its bound, and no process outlives the run.
 """
 
 import argparse
+import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.beside import large_bodies, logins
@@ -53,18 +53,32 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measures the engine beside floors.")
-    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="just this one; writes no files")
-    chosen = parser.parse_args().only or list(BENCHMARKS)
+    parser.add_argument(
+        "--only", action="append", choices=BENCHMARKS, help="just this one, the others stay as they were"
+    )
+    parser.add_argument("--look", action="store_true", help="write no files")
+    options = parser.parse_args()
+    chosen = options.only or list(BENCHMARKS)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGALRM, _late)
     ends = time.monotonic() + WHOLE_RUN
     with Stage() as stage:
         founds = [_measured(name, stage, ends) for name in chosen]
-    if len(founds) == len(BENCHMARKS):
-        when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        (ROOT / "bench" / "results.json").write_text(as_results(founds, when) + "\n")
-        (ROOT / "docs" / "performance.md").write_text(as_page(founds, when))
+    if not options.look:
+        _write(founds)
     return 1 if any(each.missing for each in founds) else 0
+
+
+def _write(founds: Sequence[Found]) -> None:
+    """What was measured now, and of the others what was measured last."""
+    file = ROOT / "bench" / "results.json"
+    before = json.loads(file.read_text())
+    known = {one["benchmark"]: Found.of_json(one, before["when"]) for one in before["results"]}
+    known |= {one.benchmark: one for one in founds if not one.missing}
+    kept = [known[name] for name in BENCHMARKS if name in known]
+    when = max(one.when for one in kept)
+    file.write_text(as_results(kept, when) + "\n")
+    (ROOT / "docs" / "performance.md").write_text(as_page(kept))
 
 
 def _measured(name: str, stage: Stage, ends: float) -> Found:

@@ -1,9 +1,11 @@
 """What a benchmark has found."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from statistics import median
+from typing import Any, Self
 
 __all__ = ["Figure", "Found", "middle"]
 
@@ -31,25 +33,42 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A benchmark's figures, or why there are none, and how loaded the machine was when it began."""
+    """A benchmark's figures, or why there are none, when it began, and how loaded the machine was then."""
 
     benchmark: str
     figures: Sequence[Figure]
     load: float
+    when: str
     missing: str = ""
+
+    @classmethod
+    def of_json(cls, known: Mapping[str, Any], when: str) -> Self:
+        """What a run has left in bench/results.json; `when`: that run's own time."""
+        names = {each.name for each in fields(Figure)}
+        figures = [
+            Figure(**{name: value for name, value in each.items() if name in names}) for each in known["figures"]
+        ]
+        missing = "" if known["measured"] else "by the last run"
+        return cls(known["benchmark"], figures, known["load"], known.get("when", when), missing)
 
     def as_json(self) -> dict[str, object]:
         figures = [asdict(each) | {"met": each.met, "ratio": each.ratio} for each in self.figures]
-        return {"benchmark": self.benchmark, "load": self.load, "measured": not self.missing, "figures": figures}
+        return {
+            "benchmark": self.benchmark,
+            "when": self.when,
+            "load": self.load,
+            "measured": not self.missing,
+            "figures": figures,
+        }
 
 
 def found(name: str, measure: Callable[[], Sequence[Figure]]) -> Found:
     """Runs one benchmark. What it can't do is said with its reason, and does not end the others."""
-    load = os.getloadavg()[0]
+    load, when = os.getloadavg()[0], datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     try:
-        return Found(name, measure(), load)
+        return Found(name, measure(), load, when)
     except (TimeoutError, RuntimeError, OSError) as error:
-        return Found(name, (), load, f"{type(error).__name__}: {str(error)[-900:]}")
+        return Found(name, (), load, when, f"{type(error).__name__}: {str(error)[-900:]}")
 
 
 def middle(values: Sequence[float]) -> float:

@@ -70,16 +70,23 @@ def _conversation(key: str, title: str, at: int) -> Conversation:
 
 def _run(conversation: str, number: int, at: int, question: str, calls: int) -> Iterator[Record]:
     """A question, what the model said to it in one or two turns, and the calls of the first."""
-    run, here = f"r{number:06}", {"conversation_id": conversation, "run_id": f"r{number:06}", "created_at": at}
+    run = f"r{number:06}"
+    here: dict[str, Any] = {"conversation_id": conversation, "run_id": f"r{number:06}", "created_at": at}
     usage = json.dumps({"model": "scripted", "prompt_tokens": 900, "completion_tokens": 80, "total_tokens": 980})
-    ended = {"created_at": at, "touched_at": at, "ended_at": at + 900, "state": "completed", "trigger": "chat"}
+    ended: dict[str, Any] = {
+        "created_at": at,
+        "touched_at": at,
+        "ended_at": at + 900,
+        "state": "completed",
+        "trigger": "chat",
+    }
     yield replace(_RUN, id=run, conversation_id=conversation, user_id="local", usage=usage, **ended)
     said = [("user", 0, question), *(("assistant", turn, TEXT) for turn in range(1, 2 + (calls > 0)))]
     for role, turn, content in said:
         yield replace(_MESSAGE, id=f"{run}m{turn}", turn=turn, role=role, content=content, usage="{}", **here)
         yield SearchText(f"{run}m{turn}", conversation, run, content.casefold())
     for position in range(calls):
-        what = {
+        what: dict[str, Any] = {
             "tool": "k8s_get",
             "title": "Get",
             "kind": "read",
@@ -87,7 +94,7 @@ def _run(conversation: str, number: int, at: int, question: str, calls: int) -> 
             "args": "{}",
             "status": "completed",
         }
-        shown = {"shown": '{"kind":"pods","namespace":"shop"}', "result": RESULT, "ended_at": at + 500}
+        shown: dict[str, Any] = {"shown": '{"kind":"pods","namespace":"shop"}', "result": RESULT, "ended_at": at + 500}
         yield replace(_CALL, id=f"{run}c{position}", turn=1, position=position, **here, **what, **shown)
 
 
@@ -119,7 +126,7 @@ def _to_sqlite(url: str, tables: dict[type[Record], list[Record]]) -> None:
 def _to_postgres(url: str, tables: dict[type[Record], list[Record]]) -> None:
     with psycopg.connect(url) as connection:
         for table in _tables(tables):
-            with connection.cursor().copy(f"COPY {table.name} ({_quoted(table.columns)}) FROM STDIN") as copy:  # type: ignore[arg-type]
+            with connection.cursor().copy(f"COPY {table.name} ({_quoted(table.columns)}) FROM STDIN") as copy:
                 for values in table.values:
                     copy.write_row(values)
         connection.commit()

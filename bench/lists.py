@@ -1,6 +1,7 @@
 """Lists, timelines and search with 10,000 conversations, on each database."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from bench.client import Client
@@ -28,7 +29,7 @@ def lists_postgres(stage: Stage) -> Sequence[Figure]:
     return _measured(stage, "PostgreSQL", url, {"POSTGRES_DATABASE_URL": url})
 
 
-def _measured(stage: Stage, database: str, url: str, settings: Mapping[str, str]) -> Sequence[Figure]:
+def _measured(stage: Stage, database: str, url: str, settings: Mapping[str, Any]) -> Sequence[Figure]:
     engine, floor = stage.new_engine(**settings), stage.new_floor_of_lists(url)
     stage.warm(engine)
     _check(engine)
@@ -66,12 +67,12 @@ def _one(name: str, engine: Process, floor: Process, path: str, bare: str, targe
 
 def _middle(engine: Process) -> str:
     """A cursor far down the list."""
+    cursor = ""
     with Client(engine.url) as client:
-        cursor = ""
         for _ in range(20):
-            page = client.get(f"{_LIST}?limit=50{cursor}").whole()["pagination"]
-            cursor = f"&cursor={page['next_cursor']}"
-    return str(page["next_cursor"])
+            path = f"{_LIST}?limit=50{'&cursor=' if cursor else ''}{cursor}"
+            cursor = str(client.get(path).whole()["pagination"]["next_cursor"])
+    return cursor
 
 
 def _check(engine: Process) -> None:

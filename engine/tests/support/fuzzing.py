@@ -79,7 +79,7 @@ class Campaign:
             suppress_health_check=list(hypothesis.HealthCheck),
         )
         @hypothesis.given(strategy)
-        def ask(case: Case) -> None:
+        def ask(case: Any) -> None:
             for name, headers in self.people.items():
                 case.call_and_validate(
                     self.address,
@@ -93,7 +93,7 @@ class Campaign:
         ask()
 
 
-def takes_what_it_declares(_: object, response: Any, case: Case) -> None:
+def takes_what_it_declares(_: object, response: Any, case: Case[Any]) -> None:
     """What the document allows may be refused for what it means, never for its shape."""
     shaped = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if shaped and response.status_code == 422 and response.json()["code"] == "invalid_request":

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.schemas.base import A_NUMBER
+
 __all__ = ["Scope", "TokenList", "TokenMade", "TokenView", "TokenWanted"]
 
 Scope = Literal["read", "chat"]
@@ -15,7 +17,7 @@ class TokenWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=2)] = ["read"]
-    expires_in_days: Annotated[int, Field(ge=1, le=365, strict=True)] = 90
+    expires_in_days: Annotated[int, Field(ge=1, le=365), A_NUMBER] = 90
 
 
 class TokenView(BaseModel):

@@ -130,6 +130,18 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='CredentialNote',
+            fields=[
+                ('ref', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=400)),
+                ('integration_id', fields.CharField(db_index=True, max_length=64)),
+                ('names', fields.TextField(default='[]', unique=False)),
+                ('state', fields.CharField(max_length=32)),
+                ('due_at', fields.BigIntField(null=True)),
+            ],
+            options={'table': 'credential_notes', 'app': 'models', 'indexes': [Index(fields=['due_at'], name='credential_notes_due')], 'pk_attr': 'ref'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Decision',
             fields=[
                 ('id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
@@ -263,6 +275,17 @@ class Migration(migrations.Migration):
                 ('created_at', fields.BigIntField()),
             ],
             options={'table': 'refresh_tokens', 'app': 'models', 'pk_attr': 'id'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='SealedCredentials',
+            fields=[
+                ('ref', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=400)),
+                ('owner', fields.CharField(max_length=64)),
+                ('key_id', fields.CharField(max_length=32)),
+                ('sealed', fields.TextField(unique=False)),
+            ],
+            options={'table': 'credentials', 'app': 'models', 'pk_attr': 'ref'},
             bases=['Model'],
         ),
         ops.CreateModel(

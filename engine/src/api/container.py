@@ -28,7 +28,7 @@ from src.api.agent.policy_facts import OURS
 from src.api.config.settings import McpServer, Settings, SettingsError
 from src.api.core import Core, Ground, open_core
 from src.api.endpoints.dependencies import Services
-from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Store, ToolServer
+from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Secrets, Store, ToolServer
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
@@ -36,6 +36,8 @@ from src.api.services.audience import Audience
 from src.api.services.conversations import Conversations
 from src.api.services.desk import Office
 from src.api.services.health import Health, Probe
+from src.api.services.integrations import Integrations
+from src.api.services.keeping import Keeping
 from src.api.services.leases import LeaseTimes
 from src.api.services.mailing import Mailing
 from src.api.services.policies import PolicyBook
@@ -102,7 +104,11 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         world = World(
             settings, clock, ids, bus, store, pulse, audience, LateTools(servers), policies, redactor, failpoints
         )
-        mailing = Mailing(await stack.enter_async_context(Tasks(patience=0)), settings.public_url, _mail(settings))
+        tasks = await stack.enter_async_context(Tasks(patience=0))
+        mailing = Mailing(tasks, settings.public_url, _mail(settings))
+        secrets: Late[Secrets] = Late(lambda: _open_secrets(later, world))
+        keeping = Keeping(store, secrets, ids, clock, settings.run_sweep_seconds)
+        _ = tasks.spawn(keeping.forever(), name="credentials")
         accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing))
         rates = Late(lambda: _open_rates(later, settings))
         model = Late(lambda: _open_model(later, settings))
@@ -110,9 +116,9 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         legs: Late[Leg] = Late(lambda: _load_legs(world, core.office, model, checkpointer))
         core = await stack.enter_async_context(open_core(_ground(world), legs))
         closing = stack.enter_context(closing_event())
-        services = _services(
-            world, core, closing, accounts, rates, probes(standing, bus, policies, servers, checkpointer, model)
-        )
+        asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets)
+        integrations = Integrations(store, ids, keeping, secrets, redactor)
+        services = _services(world, core, closing, accounts, rates, integrations, asked_of)
         warm = Late(lambda: _warm(model))
         # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
         signing_in = () if settings.local_mode else (accounts,)
@@ -187,6 +193,7 @@ def _services(
     closing: asyncio.Event,
     accounts: Late[Accounts],
     rates: Late[RateLimiter],
+    integrations: Integrations,
     probes: Mapping[str, Probe],
 ) -> Services:
     settings = world.settings
@@ -201,6 +208,7 @@ def _services(
         conversations=Conversations(world.store, world.ids, core.office.endings),
         health=Health(world.store, world.clock, probes),
         inbox=core.inbox,
+        integrations=integrations,
         policy=PolicyBook(world.store, world.policies, tools, world.clock),
         rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
         runs=core.runs,
@@ -249,7 +257,8 @@ def _redactor(settings: Settings) -> Redactor:
     """Its key follows from the secret that all replicas share, so that they mask a value alike."""
     key = hashlib.sha256(b"fingerprints of masked values:" + settings.secret.encode()).digest()
     secrets = [value for name, value in settings.environment.items() if is_secret_name(name)]
-    return Redactor(key, [settings.secret, *secrets])
+    sealing = [key.get_secret_value() for key in settings.credentials_key]
+    return Redactor(key, [settings.secret, *secrets, *sealing])
 
 
 async def _start_child(stack: AsyncExitStack, standing: Standing, clock: Clock, redactor: Redactor) -> ToolChild | None:
@@ -286,6 +295,13 @@ async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:
     rates = Rates(settings.redis_url)
     stack.push_async_callback(rates.aclose)
     return rates
+
+
+async def _open_secrets(stack: AsyncExitStack, world: World) -> Secrets:
+    await _imported("src.api.adapters.secrets.opening")
+    from src.api.adapters.secrets.opening import open_secrets
+
+    return await stack.enter_async_context(open_secrets(world.settings, world.store))
 
 
 async def _open_model(stack: AsyncExitStack, settings: Settings) -> "ModelAdapter":
@@ -337,19 +353,9 @@ async def _warm(model: "Late[ModelAdapter]") -> None:
 def _mail(settings: Settings) -> Mail | None:
     if settings.smtp_host is None:
         return None
-    from src.api.adapters.mail import MailServer, SmtpMail
+    from src.api.adapters.mail import SmtpMail, server_of
 
-    password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
-    return SmtpMail(
-        MailServer(
-            settings.smtp_host,
-            settings.smtp_port or (465 if settings.smtp_tls else 587),
-            settings.smtp_from or "",
-            "tls" if settings.smtp_tls else "starttls" if settings.smtp_starttls else "none",
-            settings.smtp_username,
-            password,
-        )
-    )
+    return SmtpMail(server_of(settings, settings.smtp_host))
 
 
 async def _load_accounts(world: World, mailing: Mailing) -> Accounts:

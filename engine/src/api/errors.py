@@ -9,6 +9,7 @@
     ├── Conflict 409
     │   ├── ConversationBusy      a run is under way
     │   ├── AlreadyDecided        somebody decided the call
+    │   ├── CredentialsUnreadable lost, changed by hand, or sealed with a key that is not there
     │   ├── DigestMismatch        what was approved is not what was shown
     │   └── NotDecidable          expired, superseded, stale, stopped
     ├── TooLarge 413
@@ -22,6 +23,8 @@
     │   ├── BusUnavailable
     │   ├── MailUnavailable
     │   ├── SandboxUnavailable
+    │   ├── SecretsUnavailable    not known whether it was done
+    │   │   └── SecretsRefused    known not to be done
     │   └── ToolsUnavailable
     ├── RunFenced                 this process no longer owns the run; never leaves the worker
     ├── RunStopped                Stop was asked for; never leaves the worker
@@ -90,6 +93,10 @@ class AlreadyDecided(Conflict):
     code = "already_decided"
 
 
+class CredentialsUnreadable(Conflict):
+    code = "credentials_unreadable"
+
+
 class DigestMismatch(Conflict):
     code = "digest_mismatch"
 
@@ -149,6 +156,14 @@ class MailUnavailable(Unavailable):
 
 class SandboxUnavailable(Unavailable):
     code = "sandbox_unavailable"
+
+
+class SecretsUnavailable(Unavailable):
+    code = "secrets_unavailable"
+
+
+class SecretsRefused(SecretsUnavailable):
+    code = "secrets_refused"
 
 
 class ToolsUnavailable(Unavailable):

@@ -6,6 +6,7 @@ Services and agent know these and nothing behind them; `adapters/` implements th
     Bus         the doorbell and the live buffer of token deltas: may be lost at any time without losing data
     Model       one streamed call of a language model
     ToolServer  MCP tool servers: listing, reads, previews, granted changes, settling
+    Secrets     keeps the credentials of integrations
     RateLimiter counts who asks how often
     Mail        e-mails to people
     Policies    the policy in force
@@ -19,6 +20,36 @@ from typing import Literal, Protocol, TypeVar
 
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import Json, JsonObject
+from src.api.schemas.model import (
+    CallDelta as CallDelta,
+)
+from src.api.schemas.model import (
+    ChatCall as ChatCall,
+)
+from src.api.schemas.model import (
+    ChatMessage as ChatMessage,
+)
+from src.api.schemas.model import (
+    Finished as Finished,
+)
+from src.api.schemas.model import (
+    FunctionSpec as FunctionSpec,
+)
+from src.api.schemas.model import (
+    ModelChunk as ModelChunk,
+)
+from src.api.schemas.model import (
+    ModelRequest as ModelRequest,
+)
+from src.api.schemas.model import (
+    TextDelta as TextDelta,
+)
+from src.api.schemas.model import (
+    ThinkingDelta as ThinkingDelta,
+)
+from src.api.schemas.model import (
+    Usage as Usage,
+)
 from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Assign, Where
 from src.api.schemas.records import Record, Tail
@@ -160,6 +191,34 @@ class Bus(Protocol):
         """Raises `BusUnavailable` when the bus does not answer."""
 
 
+class Secrets(Protocol):
+    """Where credentials are kept: written once under a name, never changed. None of its errors holds a value."""
+
+    def ref(self, name: str) -> str:
+        """Where `put` keeps what it gets under this name: `place/name`, unique among all stores of credentials."""
+
+    async def put(self, name: str, owner: str, values: Mapping[str, str]) -> None:
+        """Keeps the values for `owner`. The same again changes nothing, so a put whose end is unknown is repeatable.
+
+        Raises:
+            Conflict: something else is there under this name; it stays as it is.
+            SecretsRefused: nothing was kept, for a reason that a person has to see to.
+            SecretsUnavailable: it is not known whether they were kept.
+        """
+
+    async def read(self, ref: str) -> Mapping[str, str]:
+        """Raises `CredentialsUnreadable` for what is lost, not ours or not as it was put, `SecretsUnavailable`."""
+
+    async def remove(self, ref: str) -> None:
+        """Afterwards nothing that `put` made is there; what somebody else put in its place stays.
+
+        Raises `SecretsUnavailable`: try again later.
+        """
+
+    async def check(self) -> None:
+        """Raises `SecretsUnavailable` while nothing can be kept, with what to do about it."""
+
+
 class RateLimiter(Protocol):
     async def hit(self, bucket: str, key: str, per_minute: int) -> int | None:
         """Counts one more. None while it is within the limit, else after how many seconds to try again."""
@@ -182,83 +241,6 @@ class Mail(Protocol):
 class Policies(Protocol):
     async def current(self) -> PolicyInForce:
         """The policy in force now: what has changed is read first. Never raises; a failure is its `problem`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One message of the history as a model sees it. `calls` only on role assistant, `call_id` only on role tool."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str
-    calls: tuple["ChatCall", ...] = ()
-    call_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ChatCall:
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSpec:
-    """A tool as a model sees it; `parameters` is its JSON Schema."""
-
-    name: str
-    description: str
-    parameters: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
-    model: str
-    messages: Sequence[ChatMessage]
-    tools: Sequence[FunctionSpec] = ()
-    temperature: float | None = None
-    max_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TextDelta:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallDelta:
-    """A piece of a tool call, as the provider numbered and named it: not to be trusted in either."""
-
-    index: int
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call; `cost` in US dollars, None where no price is known."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    cost: float | None = None
-    source: Literal["provider", "estimated"] = "provider"
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Comes last and only on a stream that the provider ended by itself; without it the stream was cut."""
-
-    reason: Literal["stop", "length", "tool_calls", "content_filter"]
-    usage: Usage
-
-
-ModelChunk = TextDelta | ThinkingDelta | CallDelta | Finished
 
 
 class Model(Protocol):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from src.api.adapters.late import Late
 from src.api.errors import ToolsUnavailable
-from src.api.ports import Bus, Policies
+from src.api.ports import Bus, Policies, Secrets
 from src.api.services.health import Probe, Remark
 from src.api.standing import Standing, cluster_line, model_line
 
@@ -27,6 +27,7 @@ def probes(
     servers: "Late[McpToolServers]",
     checkpointer: "Late[Checkpointer]",
     model: "Late[ModelAdapter]",
+    secrets: Late[Secrets],
 ) -> dict[str, Probe]:
     """By the name under which each dependency is shown."""
 
@@ -56,6 +57,9 @@ def probes(
         remark = await _model(standing)
         return remark or (None if model.ready else _LOADING)
 
+    async def credentials() -> None:
+        await (await secrets()).check()
+
     return {
         "migrations": migrations,
         "redis": redis,
@@ -64,6 +68,7 @@ def probes(
         "policy": policy,
         "checkpointer": saver,
         "model": chosen_model,
+        "credentials": credentials,
     }
 
 

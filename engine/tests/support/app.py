@@ -22,6 +22,7 @@ from src.api.endpoints.dependencies import Services
 
 BASE = "/api/v1"
 SECRET = "0123456789abcdef0123456789abcdef-of-the-tests"
+CREDENTIALS_KEY = "fedcba9876543210-key-of-the-tests-for-credentials"
 NOWHERE = "http://127.0.0.1:9/mcp"
 PASSWORD = "correct horse battery staple"
 
@@ -46,6 +47,7 @@ def given(data_dir: Path, **values: Any) -> Settings:
         data_dir=data_dir,
         **{
             "jwt_secret": SECRET,
+            "credentials_key": CREDENTIALS_KEY,
             "mcp_server_url": NOWHERE,
             "sandbox": "none",
             "rate_limiting_enabled": False,

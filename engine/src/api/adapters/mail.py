@@ -10,10 +10,11 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Final, Literal
 
+from src.api.config.settings import Settings
 from src.api.errors import MailUnavailable
 from src.api.ports import Letter
 
-__all__ = ["MailServer", "SmtpMail"]
+__all__ = ["MailServer", "SmtpMail", "server_of"]
 
 STEP_SECONDS = 10.0
 """For connecting, and for each answer of the server."""
@@ -32,6 +33,18 @@ class MailServer:
     security: Literal["tls", "starttls", "none"]
     username: str | None = None
     password: str = field(default="", repr=False)
+
+
+def server_of(settings: Settings, host: str) -> MailServer:
+    """The mail server that the settings describe, on this host."""
+    return MailServer(
+        host,
+        settings.smtp_port or (465 if settings.smtp_tls else 587),
+        settings.smtp_from or "",
+        "tls" if settings.smtp_tls else "starttls" if settings.smtp_starttls else "none",
+        settings.smtp_username,
+        settings.smtp_password.get_secret_value() if settings.smtp_password else "",
+    )
 
 
 class SmtpMail:

@@ -28,6 +28,8 @@ def kept_secret(path: Path) -> str:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
     try:
         path.hardlink_to(fresh)
     except FileExistsError:

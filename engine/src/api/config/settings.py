@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -138,6 +138,17 @@ class Settings(BaseSettings):
     environment: Annotated[Mapping[str, str], NoDecode] = Field(default_factory=dict, repr=False)
     """All of the environment and `.env`: what names the keys of model providers and of tool servers is not ours."""
 
+    integrations_secrets: Literal["auto", "kubernetes", "local"] = "auto"
+    """`auto`: Kubernetes in a pod and where a context is named, else the local store."""
+
+    integrations_kube_context: str | None = Field(default=None, max_length=253, validate_default=True)
+    """The context of `KUBECONFIG` whose cluster keeps the Secrets, outside of a pod."""
+
+    credentials_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), max_length=10, validate_default=True
+    )
+    """Keys of the local store: the first seals, each opens. Last, for whether it is needed depends on the others."""
+
     @classmethod
     def load(cls) -> Self:
         """The settings of this process. `SKYFLO_ENV_FILE` names the `.env` to read instead; empty: none.
@@ -151,7 +162,7 @@ class Settings(BaseSettings):
             raise SettingsError([_sentence(one["loc"], one["msg"]) for one in error.errors()]) from None
         return made._with_local_secret()
 
-    @field_validator("cors_origins", "clusters", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "clusters", "trusted_proxies", "credentials_key", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -227,6 +238,34 @@ class Settings(BaseSettings):
             raise ValueError(f"{problem}; make one with: openssl rand -hex 32")
         return value
 
+    @field_validator("integrations_kube_context")
+    @classmethod
+    def _of_the_cluster_that_is_asked_for(cls, value: str | None, info: ValidationInfo) -> str | None:
+        asked = info.data.get("integrations_secrets")
+        if value and asked == "local":
+            raise ValueError("names a cluster for credentials, and INTEGRATIONS_SECRETS=local uses none; drop one")
+        if not value and asked == "kubernetes" and not _in_pod(info.data):
+            raise ValueError("is not set, and this is no pod: name the context whose cluster keeps the credentials")
+        return value
+
+    @field_validator("credentials_key")
+    @classmethod
+    def _shared_by_replicas(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if any(weakness(key.get_secret_value()) for key in value):
+            raise ValueError("holds a key of less than 32 bytes, or an example; make one with: openssl rand -hex 32")
+        alone = info.data.get("local_mode") or info.data.get("postgres_database_url") is None
+        if not value and not alone and _secrets_store(info.data) == "local":
+            raise ValueError(
+                "is not set, so replicas could not share the credentials of integrations; make one with: openssl rand "
+                "-hex 32, or set INTEGRATIONS_SECRETS=kubernetes"
+            )
+        return value
+
+    @property
+    def secrets_store(self) -> Literal["kubernetes", "local"]:
+        """Where the credentials of new integrations go."""
+        return _secrets_store(self.__dict__)
+
     @property
     def database_url(self) -> str:
         """The address of the database: PostgreSQL where one is set, else the SQLite file in the data folder."""
@@ -259,6 +298,18 @@ class Settings(BaseSettings):
             problem = f"DATA_DIR: {self.data_dir} can't be used ({reason}); name a folder that can be written"
             raise SettingsError([problem]) from error
         return self.model_copy(update={"jwt_secret": SecretStr(kept)})
+
+
+def _secrets_store(given: Mapping[str, Any]) -> Literal["kubernetes", "local"]:
+    """By the values of settings, of which some may be missing because they are wrong."""
+    asked = given.get("integrations_secrets", "auto")
+    if asked != "auto":
+        return "kubernetes" if asked == "kubernetes" else "local"
+    return "kubernetes" if _in_pod(given) or given.get("integrations_kube_context") else "local"
+
+
+def _in_pod(given: Mapping[str, Any]) -> bool:
+    return bool(given.get("environment", {}).get("KUBERNETES_SERVICE_HOST"))
 
 
 def env_files(environment: Mapping[str, str]) -> tuple[Path, ...]:

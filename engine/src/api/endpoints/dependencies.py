@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from src.api.services.conversations import Conversations
     from src.api.services.health import Health
     from src.api.services.inbox import Inbox
+    from src.api.services.integrations import Integrations
     from src.api.services.policies import PolicyBook
     from src.api.services.runs import Runs
     from src.api.services.stream import Streams
@@ -66,6 +67,7 @@ class Services:
     conversations: Conversations
     health: Health
     inbox: Inbox
+    integrations: Integrations
     policy: PolicyBook
     rates: RateLimits
     runs: Runs

@@ -1,7 +1,17 @@
 """The tables, for the migrations. No behaviour: what reads and writes them is the store."""
 
 from src.api.models.calls import Approval, Call, Decision, Execution
-from src.api.models.identity import ApiToken, AuditEntry, AuditHead, AuditSeal, Integration, RefreshToken, User
+from src.api.models.identity import (
+    ApiToken,
+    AuditEntry,
+    AuditHead,
+    AuditSeal,
+    CredentialNote,
+    Integration,
+    RefreshToken,
+    SealedCredentials,
+    User,
+)
 from src.api.models.runs import Conversation, DeferredEvent, JournalEvent, Message, Run, SearchText, Submission
 
 __all__ = [
@@ -12,6 +22,7 @@ __all__ = [
     "AuditSeal",
     "Call",
     "Conversation",
+    "CredentialNote",
     "Decision",
     "DeferredEvent",
     "Execution",
@@ -20,6 +31,7 @@ __all__ = [
     "Message",
     "RefreshToken",
     "Run",
+    "SealedCredentials",
     "SearchText",
     "Submission",
     "User",

@@ -66,6 +66,28 @@ class Integration(Model):
         table = "integrations"
 
 
+class CredentialNote(Model):
+    ref = fields.CharField(max_length=400, primary_key=True)
+    integration_id = identity_ref(index=True)
+    names = json_text("[]")
+    state = word()
+    due_at = milliseconds(null=True)
+
+    class Meta:
+        table = "credential_notes"
+        indexes = (Index(fields=("due_at",), name="credential_notes_due"),)
+
+
+class SealedCredentials(Model):
+    ref = fields.CharField(max_length=400, primary_key=True)
+    owner = identity_ref()
+    key_id = fields.CharField(max_length=32)
+    sealed = text()
+
+    class Meta:
+        table = "credentials"
+
+
 class AuditEntry(Model):
     row = fields.BigIntField(primary_key=True)
     stream = fields.CharField(max_length=100)

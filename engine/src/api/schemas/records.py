@@ -279,6 +279,35 @@ class Integration(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialNote(Record):
+    """Where credentials are, were begun to be put, or wait to be removed: written before they are touched.
+
+    `state` is writing, kept or leaving; `due_at` is when the sweep removes them, None while they are kept. `names` says
+    what is set, as a JSON list.
+    """
+
+    table = "credential_notes"
+    key = ("ref",)
+    ref: str
+    integration_id: str
+    names: str
+    state: str
+    due_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCredentials(Record):
+    """Credentials of the local store: encrypted, by the key of this id."""
+
+    table = "credentials"
+    key = ("ref",)
+    ref: str
+    owner: str
+    key_id: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry(Record):
     table = "audit"
     key = ("stream", "n")
@@ -339,6 +368,8 @@ RECORDS: Final = (
     RefreshToken,
     ApiToken,
     Integration,
+    CredentialNote,
+    SealedCredentials,
     AuditEntry,
     AuditHead,
     AuditSeal,

@@ -3,10 +3,16 @@
 import base64
 import binascii
 from dataclasses import dataclass
+from typing import TypeVar
 
 from src.api.errors import BadRequest
+from src.api.ports import Reader
+from src.api.schemas.query import below
+from src.api.schemas.records import Record
 
-__all__ = ["Cursor"]
+__all__ = ["Cursor", "newest"]
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +37,14 @@ class Cursor:
         if not (colon and time.isdecimal() and len(time) <= 15 and 0 < len(row) <= 64 and row.isprintable()):
             raise BadRequest("This cursor is not one that a page gave out. Leave it out to start at the beginning.")
         return cls(int(time), row)
+
+
+async def newest(reader: Reader, kind: type[R], after: Cursor | None, limit: int) -> list[R]:
+    """At most `limit` rows of a table with `created_at` and `id`, those that came last first, below the cursor."""
+    order = "-created_at,-id"
+    if after is None:
+        return await reader.find(kind, {}, order, limit)
+    same = await reader.find(kind, {"created_at": after.time, "id": below(after.id)}, order, limit)
+    if len(same) == limit:
+        return same
+    return [*same, *await reader.find(kind, {"created_at": below(after.time)}, order, limit - len(same))]

@@ -7,14 +7,14 @@ import orjson
 from src.api.errors import BadRequest, Conflict, Forbidden, NotFound, Unprocessable
 from src.api.ports import Ids, Reader, Store, Transaction
 from src.api.schemas.auth import AccountChange, UserView
-from src.api.schemas.query import Plus, Scalar, below
+from src.api.schemas.query import Plus, Scalar
 from src.api.schemas.records import AuditHead, User
 from src.api.schemas.runs import Page
 from src.api.schemas.team import Member, MemberChange, MemberList, MemberWanted
 from src.api.services.access import Caller, Role
 from src.api.services.accounts import LOCAL_ADMIN, Accounts
 from src.api.services.acting import unfit_names
-from src.api.services.paging import Cursor
+from src.api.services.paging import Cursor, newest
 from src.api.services.sessions import end_sessions
 from src.api.services.tokens import end_tokens
 from src.api.utils.canonical import canonical
@@ -50,7 +50,7 @@ class Team:
         after = Cursor.parse(cursor)
 
         async def body(reader: Reader) -> Sequence[User]:
-            return await _page(reader, after, limit + 1)
+            return await newest(reader, User, after, limit + 1)
 
         found = await self._store.read(body)
         shown, more = found[:limit], len(found) > limit
@@ -168,16 +168,6 @@ def _is_admin(user: User) -> bool:
 
 async def _an_admin_is_left(tx: Transaction) -> bool:
     return bool(await tx.find(User, {"role": Role.ADMIN.value, "is_active": True}, limit=1))
-
-
-async def _page(reader: Reader, after: Cursor | None, limit: int) -> Sequence[User]:
-    order = "-created_at,-id"
-    if after is None:
-        return await reader.find(User, {}, order, limit)
-    same = await reader.find(User, {"created_at": after.time, "id": below(after.id)}, order, limit)
-    if len(same) == limit:
-        return same
-    return [*same, *await reader.find(User, {"created_at": below(after.time)}, order, limit - len(same))]
 
 
 def _check_names(user: str | None, groups: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from src.api.adapters.store.migrations import migrate
 from src.api.adapters.store.store import TortoiseStore, open_store
 from tests.support.counting import Counting
 from tests.support.engines import Nursery, open_nursery
-from tests.support.services import PostgresServer
+from tests.support.services import Cluster, PostgresServer
+from tests.support.vault import Vault, open_vault
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,12 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def vault(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Vault:
+    """A namespace of a real cluster in which credentials may be kept."""
+    return open_vault(cluster, tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.support.app import Running, problem, running
 from tests.support.clock import FakeClock
 from tests.support.waiting import eventually
 
-NAMES = ["database", "migrations", "redis", "tool servers", "cluster", "policy", "checkpointer", "model"]
+NAMES = ["database", "migrations", "redis", "tool servers", "cluster", "policy", "checkpointer", "model", "credentials"]
 
 
 async def test_alive_and_connected(engine: Running) -> None:

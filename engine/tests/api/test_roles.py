@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from src.api.ports import Transaction
-from src.api.schemas.records import ApiToken, Conversation, Record, User
+from src.api.schemas.records import ApiToken, Conversation, Integration, Record, User
 from tests.support.app import BASE, Running, given, registered, running, signed_in
 from tests.support.rows import row
 from tests.support.talk import a_call, a_run, an_approval
@@ -69,6 +69,10 @@ ROUTES: dict[str, Row] = {
     "POST /team/members": (401, 403, 403, 403, 403, 403, 409),
     "PATCH /team/members/{member_id}": (401, 403, 403, 403, 403, 403, 200),
     "DELETE /team/members/{member_id}": (401, 403, 403, 403, 403, 403, 200),
+    "GET /integrations": (401, 403, 403, 403, 403, 403, 200),
+    "POST /integrations": (401, 403, 403, 403, 403, 403, 201),
+    "PATCH /integrations/{integration_id}": (401, 403, 403, 403, 403, 403, 200),
+    "DELETE /integrations/{integration_id}": (401, 403, 403, 403, 403, 403, 200),
     "GET /auth/is_admin_user": PUBLIC,
     "GET /auth/me": SIGNED_IN,
     "PATCH /auth/me": (401, 200, 200, 200, 403, 200, 200),
@@ -102,10 +106,13 @@ class Scene:
         method, _, path = route.partition(" ")
         fresh = row(User, id=f"new-{busy.id}", email=busy.id, role="viewer", kubernetes_groups="[]", created_at=1)
         lent = row(ApiToken, id=f"token-{busy.id}", user_id=self.owner_id, token_sha256=busy.id, scopes="read")
-        await self.insert(fresh, lent)
+        jenkins = row(Integration, id=f"i-{busy.id}", provider="jenkins", name=busy.id, status="active")
+        jenkins = replace(jenkins, metadata='{"api_url":"https://ci.example"}')
+        await self.insert(fresh, lent, jenkins)
         ids = {
             "token_id": lent.id,
             "member_id": fresh.id,
+            "integration_id": jenkins.id,
             "user_id": fresh.id,
             "call_id": call.id,
             "run_id": resting.id,
@@ -123,6 +130,12 @@ class Scene:
             "/auth/verify/request-verify-token": {"email": "nobody@example.com"},
             "/auth/verify/verify": {"token": "x"},
             "/auth/tokens": {"name": "bot"},
+            "/integrations": {
+                "provider": "jenkins",
+                "name": f"made for {busy.id}",
+                "metadata": {"api_url": "https://ci.example"},
+                "credentials": {"username": "bot", "api_token": "t"},
+            },
             "/auth/register/register": {"email": "late@example.com", "password": "long enough to be one"},
         }
         wanted: dict[str, Any] = {"method": method, "url": path.format(**ids)}

@@ -42,6 +42,9 @@ DEFAULTS = {
     "mcp_server_url": None,
     "mcp_servers": (),
     "integrations_secret_namespace": "default",
+    "integrations_secrets": "auto",
+    "integrations_kube_context": None,
+    "credentials_key": (),
     "max_auto_continue_turns": 2,
     "llm_max_iterations": 25,
     "llm_temperature": None,
@@ -143,6 +146,10 @@ def test_all_reasons_come_at_once_and_hold_no_value(env: pytest.MonkeyPatch) -> 
         ("SMTP_PORT", "65536", "less"),
         ("SMTP_FROM", "Skyflo", "pattern"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy", "proxy is not an address"),
+        ("INTEGRATIONS_SECRETS", "vault", "auto"),
+        ("INTEGRATIONS_SECRET_NAMESPACE", "A/b", "pattern"),
+        ("CREDENTIALS_KEY", "short", "less than 32 bytes"),
+        ("CREDENTIALS_KEY", f"{SECRET},changeme-changeme-changeme-changeme", "an example"),
         ("SANDBOX", "some", "auto"),
         ("SANDBOX", "all", "local mode only"),
     ],
@@ -170,6 +177,52 @@ def test_the_mail_password_crosses_no_network_in_the_clear(
     (problem,) = problems()
     assert problem.startswith("SMTP_PASSWORD: would cross")
     assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    ("given", "store"),
+    [
+        ({}, "local"),
+        ({"INTEGRATIONS_SECRETS": "local", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "local"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
+        ({"INTEGRATIONS_SECRETS": "kubernetes", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
+        ({"INTEGRATIONS_KUBE_CONTEXT": "prod"}, "kubernetes"),
+        ({"INTEGRATIONS_KUBE_CONTEXT": "prod", "INTEGRATIONS_SECRETS": "kubernetes"}, "kubernetes"),
+    ],
+)
+def test_where_credentials_go(env: pytest.MonkeyPatch, given: dict[str, str], store: str) -> None:
+    for name, value in given.items():
+        env.setenv(name, value)
+    assert Settings.load().secrets_store == store
+
+
+@pytest.mark.promise("safe-defaults")
+def test_replicas_have_to_share_the_key_of_the_local_store(env: pytest.MonkeyPatch) -> None:
+    env.setenv("POSTGRES_DATABASE_URL", "postgres://db/x")
+    (problem,) = problems()
+    assert problem.startswith("CREDENTIALS_KEY: is not set, so replicas could not share")
+    for name, value in (("INTEGRATIONS_KUBE_CONTEXT", "prod"), ("CREDENTIALS_KEY", SECRET), ("LOCAL_MODE", "true")):
+        with env.context() as more:
+            more.setenv(name, value)
+            Settings.load()
+    env.setenv("CREDENTIALS_KEY", f"{SECRET}, {SECRET[::-1]}")
+    assert [key.get_secret_value() for key in Settings.load().credentials_key] == [SECRET, SECRET[::-1]]
+    assert SECRET[::-1] not in repr(Settings.load())
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"INTEGRATIONS_SECRETS": "kubernetes"}, "this is no pod"),
+        ({"INTEGRATIONS_SECRETS": "local", "INTEGRATIONS_KUBE_CONTEXT": "prod"}, "drop one"),
+    ],
+)
+def test_settings_of_credentials_that_fight(env: pytest.MonkeyPatch, given: dict[str, str], says: str) -> None:
+    for name, value in given.items():
+        env.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith("INTEGRATIONS_KUBE_CONTEXT: ")
+    assert says in problem
 
 
 def test_lists(env: pytest.MonkeyPatch) -> None:
@@ -219,6 +272,7 @@ def test_settings_show_no_secret(env: pytest.MonkeyPatch) -> None:
     env.setenv("POSTGRES_DATABASE_URL", "postgres://me:hunter2@db/x")
     env.setenv("REDIS_URL", "redis://:hunter2@r")
     env.setenv("OPENAI_API_KEY", "hunter2")
+    env.setenv("CREDENTIALS_KEY", SECRET)
     assert "hunter2" not in repr(Settings.load())
     assert SECRET not in repr(Settings.load())
 

@@ -60,6 +60,14 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "recovery.Sweep._stop_one": ("removal", 1),
     "tokens.Tokens.add": ("accounts", 1),
     "tokens.Tokens.revoke": ("accounts", 1),
+    "keeping.Keeping.put": ("integrations", 1),
+    "keeping.Keeping.drop": ("integrations", 1),
+    "keeping.Keeping._claim": ("integrations", 1),
+    "keeping.Keeping._forget": ("integrations", 1),
+    "integrations.Integrations.add": ("integrations", 1),
+    "integrations.Integrations._changed": ("integrations", 1),
+    "integrations.Integrations._unreadable": ("integrations", 1),
+    "integrations.Integrations.remove": ("integrations", 1),
 }
 """Each transaction of the services: the scenario that passes it, and how many of its passages are cases."""
 

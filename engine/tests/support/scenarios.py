@@ -16,6 +16,7 @@ from src.api.adapters.store.store import open_store
 from src.api.ports import Transaction
 from src.api.schemas.records import Run, Submission
 from tests.support.client import Client, Talk
+from tests.support.connecting import integrations
 from tests.support.counting import Counting
 from tests.support.reducer import reduce
 from tests.support.scenario import ANSWER, SLOWLY, asking
@@ -350,5 +351,6 @@ SCENARIOS = {
         conversations,
         accounts,
         removal,
+        integrations,
     )
 }

@@ -8,6 +8,7 @@ from src.api.errors import Conflict, CredentialsUnreadable, EngineError, Forbidd
 from src.api.integrations.known import provider_of
 from src.api.integrations.provider import Provider, check_metadata
 from src.api.ports import Ids, Reader, Secrets, Store, Transaction
+from src.api.schemas.audit import ENGINE
 from src.api.schemas.base import JsonObject
 from src.api.schemas.integrations import (
     IntegrationChange,
@@ -28,6 +29,7 @@ from src.api.utils.redaction import Redactor
 
 __all__ = ["Integrations"]
 
+_STREAM = "integrations"
 _TAKEN = "There is an integration with this name already. Choose another, or change that one."
 _UNKNOWN = "There is no such integration."
 
@@ -86,6 +88,7 @@ class Integrations:
             if not await tx.insert(row):
                 raise Conflict(_TAKEN)
             await self._keeping.keep(tx, note)
+            tx.audit(_STREAM, "integration.added", caller.actor, _told(row))
             return row
 
         try:
@@ -127,9 +130,11 @@ class Integrations:
 
         async def body(tx: Transaction) -> list[str]:
             await _require_admin_still(tx, caller)
-            if await tx.change(Integration, {"id": integration_id}, updated_at=Plus(0)) is None:
+            row = await tx.change(Integration, {"id": integration_id}, updated_at=Plus(0))
+            if row is None:
                 raise NotFound(_UNKNOWN)
             await tx.remove(Integration, {"id": integration_id})
+            tx.audit(_STREAM, "integration.removed", caller.actor, _told(row))
             return await self._keeping.leave(tx, integration_id)
 
         left = await self._store.transaction(body)
@@ -154,7 +159,9 @@ class Integrations:
                 _require_same_destination(before, metadata)
             left = await self._keeping.keep(tx, note) if note is not None else []
             values = _values(before, wanted, metadata, note)
-            row = await tx.change(Integration, {"id": known.id}, **values) if values else before
+            row = await tx.change(Integration, {"id": known.id}, **values) if values else None
+            if row is not None:
+                tx.audit(_STREAM, "integration.changed", caller.actor, {**_told(row), "changed": [*sorted(values)]})
             return _view(row or before, await _notes(tx, [row or before])), left
 
         view, left = await self._store.transaction(body)
@@ -182,7 +189,9 @@ class Integrations:
     async def _unreadable(self, row: Integration) -> None:
         async def body(tx: Transaction) -> None:
             same: Where = {"id": row.id, "credentials_ref": row.credentials_ref}
-            await tx.change(Integration, same, status="error", updated_at=await tx.now())
+            spoilt = await tx.change(Integration, same, status="error", updated_at=await tx.now())
+            if spoilt is not None:
+                tx.audit(_STREAM, "integration.unreadable", ENGINE, _told(spoilt))
 
         await self._store.transaction(body)
 
@@ -207,6 +216,19 @@ def _require_same_destination(before: Integration, metadata: JsonObject) -> None
     provider = provider_of(before.provider)
     if provider.destination(orjson.loads(before.metadata)) != provider.destination(metadata):
         raise Unprocessable("Another address needs the credentials too: those that are kept are not sent elsewhere.")
+
+
+def _told(row: Integration) -> JsonObject:
+    """What the audit trail says of an integration: where its credentials are and are sent, not what they are."""
+    metadata: JsonObject = orjson.loads(row.metadata)
+    return {
+        "integration_id": row.id,
+        "provider": row.provider,
+        "name": row.name,
+        "destination": provider_of(row.provider).destination(metadata),
+        "credentials_ref": row.credentials_ref,
+        "status": row.status,
+    }
 
 
 def _values(

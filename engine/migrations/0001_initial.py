@@ -125,8 +125,9 @@ class Migration(migrations.Migration):
                 ('created_at', fields.BigIntField()),
                 ('updated_at', fields.BigIntField()),
                 ('deleted_at', fields.BigIntField(null=True)),
+                ('erase_due', fields.BigIntField(null=True)),
             ],
-            options={'table': 'conversations', 'app': 'models', 'indexes': [Index(fields=['owner_id', 'updated_at', 'id'], name='conversations_by_owner')], 'pk_attr': 'id'},
+            options={'table': 'conversations', 'app': 'models', 'indexes': [Index(fields=['owner_id', 'updated_at', 'id'], name='conversations_by_owner'), Index(fields=['erase_due'], name='conversations_to_erase')], 'pk_attr': 'id'},
             bases=['Model'],
         ),
         ops.CreateModel(

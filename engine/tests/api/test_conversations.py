@@ -72,7 +72,10 @@ async def test_others_see_nothing_of_it(ana: tuple[Running, httpx.AsyncClient]) 
 async def test_paging_meets_each_once_even_within_one_millisecond(ana: tuple[Running, httpx.AsyncClient]) -> None:
     engine, client = ana
     owner = (await client.get("/auth/me")).json()["id"]
-    rows = [Conversation(f"{n:032}", owner, f"Number {n}", True, "{}", 0, 1000, 1000 + n // 4, None) for n in range(23)]
+    rows = [
+        Conversation(f"{n:032}", owner, f"Number {n}", True, "{}", 0, 1000, 1000 + n // 4, None, None)
+        for n in range(23)
+    ]
     await _insert(engine, *rows)
     seen: list[str] = []
     cursor: str | None = None

@@ -58,6 +58,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "sessions.Sessions.renew": ("accounts", 1),
     "sessions.Sessions.end": ("accounts", 1),
     "recovery.Sweep._stop_one": ("removal", 1),
+    "recovery.Sweep._erase_one": ("erased", 2),
     "tokens.Tokens.add": ("accounts", 1),
     "tokens.Tokens.revoke": ("accounts", 1),
     "keeping.Keeping.put": ("integrations", 1),

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from src.api.adapters.store.store import open_store
 from src.api.ports import Transaction
-from src.api.schemas.records import Run, Submission
+from src.api.schemas.records import Conversation, Execution, Message, Run, Submission
 from tests.support.client import Client, Talk
 from tests.support.connecting import integrations
 from tests.support.counting import Counting
@@ -257,6 +257,29 @@ async def _forget(world: World, key: str) -> None:
         await eventually(forgotten, what="the key's being forgotten")
 
 
+def erased(world: World) -> None:
+    """A conversation in which something was changed is deleted: what was said goes, that it was done stays."""
+    talk = world.talk(both=False)
+    talk.chat()
+    _decide_all(talk)
+    assert world.client.request("DELETE", f"/conversations/{talk.conversation_id}").status_code in (200, 404)
+    asyncio.run(_erased(world, talk))
+    assert len(world.effects()) == 1
+
+
+async def _erased(world: World, talk: Talk) -> None:
+    async def done() -> bool:
+        await asyncio.to_thread(world.client.get, "/health")
+        found = await store.read(lambda reader: reader.get(Conversation, id=talk.conversation_id))
+        return found is not None and found.deleted_at is not None and found.erase_due is None
+
+    of = {"run_id": talk.run_id}
+    async with open_store(world.client.engine.database, pool_size=1) as store:
+        await eventually(done, what="the erasure")
+        assert await store.read(lambda reader: reader.find(Message, of)) == []
+        assert {each.state for each in await store.read(lambda reader: reader.find(Execution, of))} == {"succeeded"}
+
+
 def conversations(world: World) -> None:
     """A conversation is made, named and removed."""
     own = str(uuid4())
@@ -352,5 +375,6 @@ SCENARIOS = {
         accounts,
         removal,
         integrations,
+        erased,
     )
 }

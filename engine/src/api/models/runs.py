@@ -18,10 +18,14 @@ class Conversation(Model):
     created_at = milliseconds()
     updated_at = milliseconds()
     deleted_at = milliseconds(null=True)
+    erase_due = milliseconds(null=True)
 
     class Meta:
         table = "conversations"
-        indexes = (Index(fields=("owner_id", "updated_at", "id"), name="conversations_by_owner"),)
+        indexes = (
+            Index(fields=("owner_id", "updated_at", "id"), name="conversations_by_owner"),
+            Index(fields=("erase_due",), name="conversations_to_erase"),
+        )
 
 
 class Run(Model):

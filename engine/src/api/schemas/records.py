@@ -33,6 +33,8 @@ class User(Record):
 
 @dataclass(frozen=True, slots=True)
 class Conversation(Record):
+    """`erase_due`: when what a deleted one held is to be looked at next; None once it is erased."""
+
     table = "conversations"
     id: str
     owner_id: str
@@ -43,6 +45,7 @@ class Conversation(Record):
     created_at: int
     updated_at: int
     deleted_at: int | None
+    erase_due: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from src.api.ports import Transaction
 from src.api.schemas.records import Approval, Decision, Execution
-from src.api.utils.canonical import canonical
+from src.api.utils.canonical import canonical, sha256
 from src.api.utils.shown import shown_list
 
-__all__ = ["became_unknown", "objects_of", "unknown_beside"]
+__all__ = ["became_unknown", "lasting_objects", "objects_of", "unknown_beside"]
 
 MOST = 200
 
@@ -13,7 +13,12 @@ MOST = 200
 def objects_of(approval: Approval) -> set[str]:
     """What the change touches, as its preview named it. Where it named nothing, only the same call is beside it."""
     named = {str(each) for each in shown_list(approval.objects)}
-    return named or {canonical([approval.server, approval.tool, approval.args])}
+    return named or {sha256(canonical([approval.server, approval.tool, approval.args]))}
+
+
+def lasting_objects(approval: Approval) -> str:
+    """What `objects` becomes when the arguments are erased, so that the change stays beside those it was beside."""
+    return canonical([*sorted(objects_of(approval))])
 
 
 async def unknown_beside(tx: Transaction, approval: Approval) -> list[str]:

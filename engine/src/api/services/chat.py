@@ -99,7 +99,7 @@ class Chat:
         if post.new:
             title = title_of(post.text)
             owner = post.caller.id
-            await tx.insert(Conversation(post.conversation_id, owner, title, True, "{}", 0, now, now, None))
+            await tx.insert(Conversation(post.conversation_id, owner, title, True, "{}", 0, now, now, None, None))
             await keep_title(tx, post.conversation_id, title)
             return
         if await lock_conversation(tx, post.conversation_id, now) is None:

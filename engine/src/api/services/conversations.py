@@ -32,6 +32,9 @@ from src.api.utils.text import clean
 __all__ = ["Conversations"]
 
 BATCH = 500
+ERASE_AFTER_MS = 3_000
+"""Time for streams to tell how the deleted conversation's run ended."""
+
 SEARCHED = 5_000
 """Conversations that one request of a search looks at."""
 
@@ -122,7 +125,10 @@ class Conversations:
         return _summary(await self._store.transaction(body), None)
 
     async def remove(self, caller: Caller, conversation_id: str) -> Done:
-        """Hides it at once and stops what runs in it. What was decided and executed stays on record."""
+        """Hides it at once, stops what runs in it, and has what it held erased once nothing is under way.
+
+        That something was asked for, decided and executed stays on record.
+        """
 
         async def body(tx: Transaction) -> None:
             now = await tx.now()
@@ -133,8 +139,10 @@ class Conversations:
                 held = await tx.change(Run, {"id": run.id}, touched_at=now)
                 if held is not None:
                     await self._endings.stop(tx, held, now)
-            await tx.change(Conversation, {"id": conversation_id, "deleted_at": None}, deleted_at=now)
+            hidden: Where = {"id": conversation_id, "deleted_at": None}
+            await tx.change(Conversation, hidden, deleted_at=now, erase_due=now + ERASE_AFTER_MS)
             await tx.remove(SearchText, {"conversation_id": conversation_id})
+            tx.audit(f"user:{caller.id}", "conversation.deleted", caller.actor, {"conversation_id": conversation_id})
 
         await self._store.transaction(body)
         return Done(id=conversation_id)
@@ -209,6 +217,7 @@ def _fresh(conversation_id: str, owner: str, title: str | None, now: int) -> Con
         created_at=now,
         updated_at=now,
         deleted_at=None,
+        erase_due=None,
     )
 
 

@@ -8,10 +8,11 @@ from src.api.errors import EngineError, StoreUnavailable
 from src.api.ports import Clock, Reader, Store, Transaction
 from src.api.schemas.events import Event
 from src.api.schemas.query import Where, at_most, below
-from src.api.schemas.records import Approval, Call, Run, Submission, User
+from src.api.schemas.records import Approval, Call, Conversation, Run, Submission, User
 from src.api.schemas.states import NOT_ENDED
 from src.api.services.calls import decided_event, queue_if_decided, settle, supersede_after
 from src.api.services.endings import Endings, lock_conversation
+from src.api.services.erasure import erase_some
 from src.api.services.journal import Journal
 from src.api.services.settings import Limits
 
@@ -20,6 +21,9 @@ __all__ = ["Sweep"]
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+ERASED = 20
+"""Deleted conversations of which some runs are erased in one round."""
+
 UNTOUCHED_MS = 30_000
 QUEUED_MS = 2_000
 KEY_DAYS = 7
@@ -64,6 +68,7 @@ class Sweep:
         for run in await self._unattended(now):
             self._wake(run.id)
         await self.stop_removed()
+        await self._erase(now)
         await self._forget(now)
 
     async def stop_removed(self, user_id: str | None = None) -> None:
@@ -156,6 +161,14 @@ class Sweep:
         await lock_conversation(tx, run.conversation_id, now)
         await tx.change(Run, {"id": run.id, "state": "waiting"}, touched_at=now)
         return await self._endings.promote(tx, run.conversation_id, now)
+
+    async def _erase(self, now: int) -> None:
+        due: Where = {"erase_due": at_most(now)}
+        for deleted in await self._store.read(lambda reader: reader.find(Conversation, due, "erase_due", ERASED)):
+            await self._take_up(deleted.id, partial(self._erase_one, deleted))
+
+    async def _erase_one(self, deleted: Conversation, tx: Transaction) -> None:
+        await erase_some(tx, deleted.id)
 
     async def _forget(self, now: int) -> None:
         old: Where = {"created_at": below(now - KEY_DAYS * 86_400_000)}

@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('supersedes', fields.CharField(null=True, max_length=64)),
                 ('created_at', fields.BigIntField()),
             ],
-            options={'table': 'approvals', 'app': 'models', 'indexes': [Index(fields=['status', 'approve_by'], name='approvals_by_deadline'), Index(fields=['status', 'created_at', 'id'], name='approvals_inbox')], 'pk_attr': 'id'},
+            options={'table': 'approvals', 'app': 'models', 'indexes': [Index(fields=['status', 'approve_by'], name='approvals_by_deadline'), Index(fields=['status', 'created_at', 'id'], name='approvals_inbox'), Index(fields=['created_at', 'status', 'decided_at'], name='approvals_by_time')], 'pk_attr': 'id'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
                 ('started_at', fields.BigIntField(null=True)),
                 ('ended_at', fields.BigIntField(null=True)),
             ],
-            options={'table': 'calls', 'app': 'models', 'unique_together': (('run_id', 'turn', 'position', 'version'),), 'pk_attr': 'id'},
+            options={'table': 'calls', 'app': 'models', 'unique_together': (('run_id', 'turn', 'position', 'version'),), 'indexes': [Index(fields=['created_at', 'status', 'tool'], name='calls_by_time')], 'pk_attr': 'id'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -239,6 +239,22 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='ModelCall',
+            fields=[
+                ('id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('run_id', fields.CharField(max_length=64)),
+                ('model', fields.CharField(max_length=200)),
+                ('prompt_tokens', fields.BigIntField()),
+                ('completion_tokens', fields.BigIntField()),
+                ('cached_tokens', fields.BigIntField()),
+                ('cost_nano', fields.BigIntField(null=True)),
+                ('ttft_ms', fields.BigIntField(null=True)),
+                ('created_at', fields.BigIntField()),
+            ],
+            options={'table': 'model_calls', 'app': 'models', 'indexes': [Index(fields=['created_at'], name='model_calls_by_time')], 'pk_attr': 'id'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='SearchText',
             fields=[
                 ('id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
@@ -313,7 +329,7 @@ class Migration(migrations.Migration):
                 ('touched_at', fields.BigIntField()),
                 ('ended_at', fields.BigIntField(null=True)),
             ],
-            options={'table': 'runs', 'app': 'models', 'constraints': [UniqueConstraint(fields=('conversation_id',), name='one_active_run', condition="state IN ('queued', 'running', 'awaiting_approval')")], 'indexes': [Index(fields=['state', 'touched_at'], name='runs_by_state')], 'pk_attr': 'id'},
+            options={'table': 'runs', 'app': 'models', 'constraints': [UniqueConstraint(fields=('conversation_id',), name='one_active_run', condition="state IN ('queued', 'running', 'awaiting_approval')")], 'indexes': [Index(fields=['state', 'touched_at'], name='runs_by_state'), Index(fields=['ended_at', 'state', 'created_at'], name='runs_by_end')], 'pk_attr': 'id'},
             bases=['Model'],
         ),
         ops.CreateModel(

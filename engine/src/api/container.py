@@ -32,6 +32,7 @@ from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Secrets,
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
+from src.api.services.analytics import Analytics
 from src.api.services.audience import Audience
 from src.api.services.conversations import Conversations
 from src.api.services.desk import Office
@@ -202,6 +203,7 @@ def _services(
     return Services(
         settings=settings,
         accounts=accounts,
+        analytics=Analytics(world.store, world.clock),
         approvals=core.approvals,
         audience=world.audience,
         chat=core.chat,

@@ -51,8 +51,8 @@ from src.api.schemas.model import (
     Usage as Usage,
 )
 from src.api.schemas.policy import PolicyInForce
-from src.api.schemas.query import Assign, Where
-from src.api.schemas.records import Record, Tail
+from src.api.schemas.query import Assign, Grouping, Where
+from src.api.schemas.records import Record, Tail, Tally
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -83,6 +83,11 @@ class Reader(Protocol):
 
     async def distinct(self, kind: type[Record], column: str, where: Where) -> list[str]:
         """The different texts of one column in the rows that match: 1,000 at most."""
+
+    async def tally(
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+    ) -> list[Tally]:
+        """How many rows match, group by group, and the sums of number columns; the largest 50,000 groups."""
 
     async def tail(self, run_id: str, after: int, limit: int = 500) -> Tail | None:
         """The run's state and its journal events above `after`, as one statement sees them."""

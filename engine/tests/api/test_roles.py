@@ -65,6 +65,7 @@ ROUTES: dict[str, Row] = {
     "GET /auth/tokens": (401, 200, 200, 200, 403, 200, 200),
     "POST /auth/tokens": (401, 201, 201, 201, 403, 201, 201),
     "DELETE /auth/tokens/{token_id}": (401, 404, 404, 204, 403, 404, 404),
+    "GET /analytics/metrics": (401, 403, 403, 403, 403, 403, 200),
     "GET /team/members": (401, 403, 403, 403, 403, 403, 200),
     "POST /team/members": (401, 403, 403, 403, 403, 403, 409),
     "PATCH /team/members/{member_id}": (401, 403, 403, 403, 403, 403, 200),

@@ -1,15 +1,15 @@
 """A run that a test writes itself, as its owner would: rows of a journal in memory, deltas and rings on a bus."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
 from src.api.errors import StoreUnavailable
 from src.api.ports import Bus, Clock, Delta, Notice, Reader, Transaction
 from src.api.schemas.base import Json
-from src.api.schemas.query import Where
-from src.api.schemas.records import JournalEvent, Record, Run, Tail
+from src.api.schemas.query import Grouping, Where
+from src.api.schemas.records import JournalEvent, Record, Run, Tail, Tally
 
 __all__ = ["MemoryStore", "Recorder", "new_run"]
 
@@ -74,6 +74,11 @@ class MemoryStore:
         assert isinstance(ids, tuple)
         assert len(ids) <= limit
         return [cast(R, self.runs[str(run_id)]) for run_id in ids if run_id in self.runs]
+
+    async def tally(
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+    ) -> list[Tally]:
+        raise NotImplementedError("Followers count nothing.")
 
     async def get(self, kind: type[R], **key: str | int) -> R | None:
         raise NotImplementedError("Followers do not read single rows.")

@@ -18,6 +18,7 @@ from src.api.services.tokens import PREFIX, Tokens
 
 if TYPE_CHECKING:
     from src.api.config.settings import Settings
+    from src.api.services.analytics import Analytics
     from src.api.services.approvals import Approvals
     from src.api.services.audience import Audience
     from src.api.services.chat import Chat
@@ -60,6 +61,7 @@ class Services:
 
     settings: Settings
     accounts: Callable[[], Awaitable[Accounts]]
+    analytics: Analytics
     approvals: Approvals
     audience: Audience
     chat: Chat

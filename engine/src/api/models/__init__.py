@@ -12,7 +12,16 @@ from src.api.models.identity import (
     SealedCredentials,
     User,
 )
-from src.api.models.runs import Conversation, DeferredEvent, JournalEvent, Message, Run, SearchText, Submission
+from src.api.models.runs import (
+    Conversation,
+    DeferredEvent,
+    JournalEvent,
+    Message,
+    ModelCall,
+    Run,
+    SearchText,
+    Submission,
+)
 
 __all__ = [
     "ApiToken",
@@ -29,6 +38,7 @@ __all__ = [
     "Integration",
     "JournalEvent",
     "Message",
+    "ModelCall",
     "RefreshToken",
     "Run",
     "SealedCredentials",

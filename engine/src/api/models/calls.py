@@ -33,6 +33,7 @@ class Call(Model):
     class Meta:
         table = "calls"
         unique_together = (("run_id", "turn", "position", "version"),)
+        indexes = (Index(fields=("created_at", "status", "tool"), name="calls_by_time"),)
 
 
 class Approval(Model):
@@ -67,6 +68,7 @@ class Approval(Model):
         indexes = (
             Index(fields=("status", "approve_by"), name="approvals_by_deadline"),
             Index(fields=("status", "created_at", "id"), name="approvals_inbox"),
+            Index(fields=("created_at", "status", "decided_at"), name="approvals_by_time"),
         )
 
 

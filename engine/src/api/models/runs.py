@@ -52,7 +52,10 @@ class Run(Model):
 
     class Meta:
         table = "runs"
-        indexes = (Index(fields=("state", "touched_at"), name="runs_by_state"),)
+        indexes = (
+            Index(fields=("state", "touched_at"), name="runs_by_state"),
+            Index(fields=("ended_at", "state", "created_at"), name="runs_by_end"),
+        )
         constraints = (
             UniqueConstraint(
                 fields=("conversation_id",),
@@ -81,6 +84,22 @@ class Message(Model):
         table = "messages"
         unique_together = (("run_id", "turn"),)
         indexes = (Index(fields=("conversation_id", "created_at", "id"), name="messages_by_time"),)
+
+
+class ModelCall(Model):
+    id = identity()
+    run_id = identity_ref()
+    model = fields.CharField(max_length=200)
+    prompt_tokens = fields.BigIntField()
+    completion_tokens = fields.BigIntField()
+    cached_tokens = fields.BigIntField()
+    cost_nano = fields.BigIntField(null=True)
+    ttft_ms = fields.BigIntField(null=True)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "model_calls"
+        indexes = (Index(fields=("created_at",), name="model_calls_by_time"),)
 
 
 class SearchText(Model):

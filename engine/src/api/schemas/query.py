@@ -7,9 +7,13 @@ from typing import Literal
 
 __all__ = [
     "Assign",
+    "Between",
     "Compare",
     "Condition",
+    "Day",
+    "Grouping",
     "Plus",
+    "Rounded",
     "Scalar",
     "Where",
     "above",
@@ -33,15 +37,42 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """The column is at least `low` and below `high`."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plus:
     """The column's own value plus `amount`."""
 
     amount: int
 
 
-Condition = Scalar | tuple[Scalar, ...] | Compare
+Condition = Scalar | tuple[Scalar, ...] | Compare | Between
 Where = Mapping[str, Condition]
 """Column -> value (equal; None: is null), a tuple of values (one of them), or a comparison. All must hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The day since 1970, in UTC, of a column that holds milliseconds."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rounded:
+    """A number, or how much it is above the column `since`, cut to its first two digits. It must not be negative."""
+
+    column: str
+    since: str | None = None
+
+
+Grouping = str | Day | Rounded
+"""What rows are counted by: a column's own value, or what is made of it."""
 
 Assign = Scalar | Plus
 

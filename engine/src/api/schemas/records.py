@@ -94,6 +94,22 @@ class Message(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCall(Record):
+    """What one call of a model took, in numbers only. `cost_nano`: billionths of a US dollar, None without a price."""
+
+    table = "model_calls"
+    id: str
+    run_id: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost_nano: int | None
+    ttft_ms: int | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchText(Record):
     """What a conversation is found by: its title (`id` is the conversation's) and each message, case folded, cut."""
 
@@ -360,6 +376,7 @@ RECORDS: Final = (
     Conversation,
     Run,
     Message,
+    ModelCall,
     SearchText,
     Call,
     Approval,
@@ -388,3 +405,12 @@ class Tail:
     journal: int
     rest: int
     events: tuple[JournalEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many rows have this combination of what they were grouped by, and what their columns sum up to."""
+
+    by: tuple[str | int | None, ...]
+    count: int
+    sums: tuple[int, ...]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from src.api.agent.context import History, NewCall, Said, Situation, TextEnd
-from src.api.ports import Ids, Reader, Store, ToolSpec, Transaction
+from src.api.ports import Ids, Reader, Store, ToolSpec, Transaction, Usage
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event, PendingTool, TokenUsage, ToolError, ToolsPending
 from src.api.schemas.query import Where
-from src.api.schemas.records import Call, Message, Run
+from src.api.schemas.records import Call, Message, ModelCall, Run
 from src.api.services.calls import latest
 from src.api.services.endings import Ending, Endings
 from src.api.services.generations import unfinished
@@ -119,6 +119,8 @@ class Desk:
             message = _message(self._office.ids.new(), run, said, now, hidden=any(each.hidden for each in asked))
             await tx.insert(message)
             await keep_message(tx, message)
+            if _is_counted(said.usage):
+                await tx.insert(_spent(message.id, run, said, now))
             for call in calls:
                 await tx.insert(call)
             usage = canonical(_summed(shown_object(run.usage), said))
@@ -198,7 +200,7 @@ def _said_before(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 def _usage_events(said: Said) -> list[Event]:
     used = said.usage
-    if used.prompt_tokens + used.completion_tokens == 0:
+    if not _is_counted(used):
         return []
     return [
         TokenUsage(
@@ -256,6 +258,17 @@ def _message(message_id: str, run: Run, said: Said, now: int, *, hidden: bool) -
         hidden=hidden,
         created_at=now,
     )
+
+
+def _is_counted(used: Usage) -> bool:
+    return used.prompt_tokens + used.completion_tokens > 0
+
+
+def _spent(message_id: str, run: Run, said: Said, now: int) -> ModelCall:
+    used = said.usage
+    cost = None if used.cost is None else round(used.cost * 1_000_000_000)
+    tokens = (used.prompt_tokens, used.completion_tokens, used.cached_tokens)
+    return ModelCall(message_id, run.id, said.model[:200], *tokens, cost, said.ttft_ms, now)
 
 
 def _used(said: Said) -> dict[str, int | float | str | None]:

@@ -6,7 +6,7 @@ what was asked for and decided (by its digest), executions, and the audit trail.
 
 from src.api.ports import Transaction
 from src.api.schemas.audit import ENGINE
-from src.api.schemas.query import Plus, above, at_most, no
+from src.api.schemas.query import Plus, Where, above, at_most, no
 from src.api.schemas.records import (
     Approval,
     Call,
@@ -37,7 +37,7 @@ async def erase_some(tx: Transaction, conversation_id: str) -> None:
     Each run is erased with its messages in one transaction, so those that have messages are those to be erased.
     """
     now = await tx.now()
-    guard = {"id": conversation_id, "deleted_at": no(None), "erase_due": at_most(now)}
+    guard: Where = {"id": conversation_id, "deleted_at": no(None), "erase_due": at_most(now)}
     held = await tx.change(Conversation, guard, touches=Plus(1))
     if held is None:
         return
@@ -59,7 +59,7 @@ async def _is_under_way(tx: Transaction, conversation_id: str, runs: list[str], 
     if not runs:
         return False
     of = tuple(runs)
-    late = {"run_id": of, "state": "unknown", "started_at": above(now - LATE_ANSWER_MS)}
+    late: Where = {"run_id": of, "state": "unknown", "started_at": above(now - LATE_ANSWER_MS)}
     return bool(
         await tx.find(Execution, {"run_id": of, "state": "started"}, limit=1) or await tx.find(Execution, late, limit=1)
     )

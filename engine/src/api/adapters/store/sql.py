@@ -8,10 +8,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from src.api.adapters.store.values import Column, columns_of, flags_of, is_possible, storable
-from src.api.schemas.query import Assign, Compare, Plus, Scalar, Where
+from src.api.schemas.query import Assign, Between, Compare, Condition, Plus, Scalar, Where
 from src.api.schemas.records import JournalEvent, Record, Run
 
-__all__ = ["MAX_ROWS", "Statement", "delete", "distinct", "from_row", "insert", "select", "tail", "update"]
+__all__ = [
+    "MAX_ROWS",
+    "Parameters",
+    "Statement",
+    "column_of",
+    "delete",
+    "distinct",
+    "from_row",
+    "insert",
+    "quoted",
+    "select",
+    "tail",
+    "update",
+    "where_of",
+]
 
 R = TypeVar("R", bound=Record)
 Statement = tuple[str, list[Scalar]]
@@ -42,7 +56,7 @@ def from_row(kind: type[R], row: Iterable[Any]) -> R:
 
 def select(kind: type[Record], where: Where, order: str, limit: int, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
-    text = f"SELECT {_list(kind)} FROM {_quoted(kind.table)}{_where(kind, where, bound)}"
+    text = f"SELECT {_list(kind)} FROM {quoted(kind.table)}{where_of(kind, where, bound)}"
     if order:
         text += " ORDER BY " + ", ".join(_order(kind, name.strip()) for name in order.split(","))
     return f"{text} LIMIT {_limit(limit)}", bound.values
@@ -50,8 +64,8 @@ def select(kind: type[Record], where: Where, order: str, limit: int, *, numbered
 
 def distinct(kind: type[Record], column: str, where: Where, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
-    name = _quoted(_column(kind, column).name)
-    text = f"SELECT DISTINCT {name} FROM {_quoted(kind.table)}{_where(kind, where, bound)}"
+    name = quoted(column_of(kind, column).name)
+    text = f"SELECT DISTINCT {name} FROM {quoted(kind.table)}{where_of(kind, where, bound)}"
     return f"{text} LIMIT {MAX_ROWS}", bound.values
 
 
@@ -60,8 +74,8 @@ def update(kind: type[Record], where: Where, values: Mapping[str, Assign], *, nu
     bound = Parameters(numbered)
     if not values or not where:
         raise ValueError(f"an update of {kind.__name__} needs a condition and something to set")
-    sets = ", ".join(_assignment(_column(kind, name), value, bound) for name, value in values.items())
-    text = f"UPDATE {_quoted(kind.table)} SET {sets}{_where(kind, where, bound)} RETURNING {_list(kind)}"
+    sets = ", ".join(_assignment(column_of(kind, name), value, bound) for name, value in values.items())
+    text = f"UPDATE {quoted(kind.table)} SET {sets}{where_of(kind, where, bound)} RETURNING {_list(kind)}"
     return text, bound.values
 
 
@@ -71,18 +85,18 @@ def insert(row: Record, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
     columns = columns_of(kind).values()
     places = ", ".join(bound.add(storable(column, getattr(row, column.name))) for column in columns)
-    text = f"INSERT INTO {_quoted(kind.table)} ({_list(kind)}) VALUES ({places})"
-    return f"{text} ON CONFLICT DO NOTHING RETURNING {_quoted(kind.key[0])}", bound.values
+    text = f"INSERT INTO {quoted(kind.table)} ({_list(kind)}) VALUES ({places})"
+    return f"{text} ON CONFLICT DO NOTHING RETURNING {quoted(kind.key[0])}", bound.values
 
 
 def delete(kind: type[Record], where: Where, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
     if not where:
         raise ValueError(f"a delete of {kind.__name__} needs a condition")
-    return f"DELETE FROM {_quoted(kind.table)}{_where(kind, where, bound)}", bound.values
+    return f"DELETE FROM {quoted(kind.table)}{where_of(kind, where, bound)}", bound.values
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return f'"{name}"'
 
 
@@ -92,36 +106,39 @@ def _limit(limit: int) -> int:
     return limit
 
 
-def _column(kind: type[Record], name: str) -> Column:
+def column_of(kind: type[Record], name: str) -> Column:
     if name not in columns_of(kind):
         raise ValueError(f"{kind.__name__} has no column {name!r}")
     return columns_of(kind)[name]
 
 
 def _list(kind: type[Record]) -> str:
-    return ", ".join(_quoted(name) for name in columns_of(kind))
+    return ", ".join(quoted(name) for name in columns_of(kind))
 
 
 def _order(kind: type[Record], name: str) -> str:
-    return f"{_quoted(_column(kind, name.removeprefix('-')).name)} {'DESC' if name.startswith('-') else 'ASC'}"
+    return f"{quoted(column_of(kind, name.removeprefix('-')).name)} {'DESC' if name.startswith('-') else 'ASC'}"
 
 
 def _assignment(column: Column, value: Assign, bound: Parameters) -> str:
-    name = _quoted(column.name)
+    name = quoted(column.name)
     if isinstance(value, Plus):
         return f"{name} = {name} + {bound.add(storable(column, value.amount))}"
     return f"{name} = {bound.add(storable(column, value))}"
 
 
-def _where(kind: type[Record], where: Where, bound: Parameters) -> str:
-    conditions = [_condition(_column(kind, name), value, bound) for name, value in where.items()]
+def where_of(kind: type[Record], where: Where, bound: Parameters) -> str:
+    conditions = [_condition(column_of(kind, name), value, bound) for name, value in where.items()]
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _condition(column: Column, value: Scalar | tuple[Scalar, ...] | Compare, bound: Parameters) -> str:
-    name = _quoted(column.name)
+def _condition(column: Column, value: Condition, bound: Parameters) -> str:
+    name = quoted(column.name)
     if value is None:
         return f"{name} IS NULL"
+    if isinstance(value, Between):
+        low, high = bound.add(storable(column, value.low)), bound.add(storable(column, value.high))
+        return f"{name} >= {low} AND {name} < {high}"
     if isinstance(value, Compare):
         if value.value is None:
             return f"{name} IS NOT NULL"
@@ -137,7 +154,7 @@ def _is_one_of(column: Column, values: tuple[Scalar, ...], bound: Parameters) ->
     possible = [bound.add(value) for value in values if value is not None and is_possible(column, value)]
     if not possible:
         return "1 = 0"
-    name = _quoted(column.name)
+    name = quoted(column.name)
     return f"{name} = {possible[0]}" if len(possible) == 1 else f"{name} IN ({', '.join(possible)})"
 
 
@@ -145,10 +162,10 @@ def tail(run_id: str, after: int, limit: int, *, numbered: bool) -> Statement:
     """A run's state beside its events above `after`, in one statement: what a follower sees is of one moment."""
     bound = Parameters(numbered)
     listed = ", ".join(f'e."{name}"' for name in columns_of(JournalEvent))
-    newer = f'e."n" > {bound.add(storable(_column(JournalEvent, "n"), after))}'
+    newer = f'e."n" > {bound.add(storable(column_of(JournalEvent, "n"), after))}'
     text = (
         f'SELECT r."conversation_id", r."state", r."journal", r."rest", {listed} FROM "runs" r '
         f'LEFT JOIN "events" e ON e."run_id" = r."id" AND {newer} '
-        f'WHERE {_is_one_of(_column(Run, "id"), (run_id,), bound)} ORDER BY e."n" LIMIT {_limit(limit)}'
+        f'WHERE {_is_one_of(column_of(Run, "id"), (run_id,), bound)} ORDER BY e."n" LIMIT {_limit(limit)}'
     )
     return text, bound.values

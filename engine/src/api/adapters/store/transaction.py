@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from src.api.adapters.store import sql
 from src.api.adapters.store.sessions import Dialect, Session
+from src.api.adapters.store.tallies import tally
 from src.api.adapters.store.trail import Note, append
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import JsonObject
-from src.api.schemas.query import Assign, Where
-from src.api.schemas.records import JournalEvent, Record, Run, Tail
+from src.api.schemas.query import Assign, Grouping, Where
+from src.api.schemas.records import JournalEvent, Record, Run, Tail, Tally
 from src.api.utils.canonical import canonical
 
 __all__ = ["TortoiseReader", "TortoiseTransaction"]
@@ -39,6 +40,13 @@ class TortoiseReader:
     async def distinct(self, kind: type[Record], column: str, where: Where) -> list[str]:
         rows = await self._run(sql.distinct(kind, column, where, numbered=self._dialect.numbered))
         return [str(row[0]) for row in rows]
+
+    async def tally(
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+    ) -> list[Tally]:
+        rows = await self._run(tally(kind, by, where, sums, numbered=self._dialect.numbered))
+        keys = len(by)
+        return [Tally(tuple(row[:keys]), row[keys], tuple(row[keys + 1 :])) for row in rows]
 
     async def tail(self, run_id: str, after: int, limit: int = 500) -> Tail | None:
         rows = await self._run(sql.tail(run_id, after, limit, numbered=self._dialect.numbered))

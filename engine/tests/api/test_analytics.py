@@ -1,0 +1,139 @@
+"""Figures of use: of each day and in all, the same on both databases, whatever is deleted."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from src.api.ports import Transaction
+from src.api.schemas.records import Approval, Call, ModelCall, Record, Run
+from tests.support.app import Running, problem
+from tests.support.main_job import Job
+from tests.support.rows import row
+
+DAY = 86_400_000
+FIRST = date(2026, 3, 1)
+START = (FIRST - date(1970, 1, 1)).days * DAY
+
+
+async def _insert(engine: Running, *rows: Record) -> None:
+    async def body(tx: Transaction) -> None:
+        for each in rows:
+            assert await tx.insert(each)
+
+    await engine.services.chat._store.transaction(body)
+
+
+async def _metrics(client: httpx.AsyncClient, since: date, until: date) -> dict[str, Any]:
+    answer = await client.get(f"/analytics/metrics?since={since}&until={until}")
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def _run(n: int, state: str, created: int, took: int) -> Run:
+    return row(Run, id=f"r{n}", conversation_id=f"c{n}", state=state, created_at=created, ended_at=created + took)
+
+
+def _approval(n: int, status: str, created: int, decided: int | None) -> Approval:
+    at = None if decided is None else created + decided
+    return row(Approval, id=f"a{n}", status=status, created_at=created, decided_at=at)
+
+
+def _call(n: int, tool: str, status: str) -> Call:
+    return row(Call, id=f"k{n}", run_id=f"r{n}", tool=tool, status=status, created_at=START)
+
+
+async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    spent = {"prompt_tokens": 1000, "completion_tokens": 50, "cached_tokens": 200}
+    await _insert(
+        engine,
+        *(
+            row(ModelCall, id=f"m{n}", model="one", cost_nano=1_500, ttft_ms=n, created_at=START, **spent)
+            for n in range(1, 101)
+        ),
+        row(ModelCall, id="m200", model="two", ttft_ms=12_345, created_at=START + DAY, **spent),
+        row(ModelCall, id="m201", model="two", cost_nano=9, created_at=START - 1, **spent),
+        _run(1, "completed", START, 98_765),
+        _run(2, "completed", START, 4_321),
+        _run(3, "failed", START, 10),
+        _run(4, "stopped", START + DAY - 10, 20),
+        _approval(1, "consumed", START, 60_000),
+        _approval(2, "denied", START, 120_000),
+        _approval(3, "expired", START + DAY, None),
+        _approval(4, "approved", START + DAY, 0),
+        *(_call(n, "get_pods", "completed") for n in range(3)),
+        _call(10, "scale", "error"),
+        _call(11, "scale", "unknown"),
+        _call(12, "scale", "denied"),
+    )
+    found = await _metrics(client, FIRST, FIRST + timedelta(days=1))
+    totals, (first, second) = found["totals"], found["days"]
+    assert (first["day"], second["day"]) == ("2026-03-01", "2026-03-02")
+    assert totals["runs"] == {"completed": 2, "failed": 1, "stopped": 1}
+    assert second["runs"] == {"completed": 0, "failed": 0, "stopped": 1}, "on the day on which it ended"
+    assert totals["tokens"] == {
+        "calls": 101,
+        "prompt": 101_000,
+        "completion": 5_050,
+        "cached": 20_200,
+        "cost": 0.00015,
+        "unpriced": 1,
+    }
+    assert (first["ttft_ms"], second["ttft_ms"]) == ({"p50": 50, "p95": 95}, {"p50": 12_000, "p95": 12_000})
+    assert first["duration_ms"] == {"p50": 4_300, "p95": 98_000}
+    assert totals["approvals"] == {
+        "asked": 4,
+        "pending": 0,
+        "approved": 2,
+        "denied": 1,
+        "expired": 1,
+        "superseded": 0,
+        "stopped": 0,
+        "decided_after_ms": {"p50": 60_000, "p95": 120_000},
+    }
+    assert first["approvals"]["asked"] == 2
+    assert totals["tool_calls"] == {"calls": 6, "failed": 2}
+    assert {each["tool"]: (each["calls"], each["failed"]) for each in found["tools"]} == {
+        "get_pods": (3, 0),
+        "scale": (3, 2),
+    }
+    assert [(each["model"], each["calls"]) for each in found["models"]] == [("one", 100), ("two", 1)]
+
+
+async def test_where_nothing_was(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    _, client = ana
+    found = (await client.get("/analytics/metrics")).json()
+    assert (found["days"], found["models"], found["tools"]) == ([], [], [])
+    assert found["totals"]["ttft_ms"] == {"p50": None, "p95": None}
+    assert date.fromisoformat(found["until"]) - date.fromisoformat(found["since"]) == timedelta(days=29)
+    await _metrics(client, FIRST, FIRST + timedelta(days=365))
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("since=2025-01-01&until=2026-01-02", 400),
+        ("since=2026-01-02&until=2026-01-01", 400),
+        ("since=yesterday", 422),
+        ("since=0001-01-01&until=9999-12-31", 400),
+        ("until=0001-01-01", 400),
+    ],
+)
+async def test_a_span_that_is_none(ana: tuple[Running, httpx.AsyncClient], query: str, status: int) -> None:
+    _, client = ana
+    problem(await client.get(f"/analytics/metrics?{query}"), status)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_a_run_takes_is_counted(job: Job) -> None:
+    before = (await job.me.client.get("/analytics/metrics")).json()["totals"]
+    await job.me.ask("read the thing")
+    after = (await job.me.client.get("/analytics/metrics")).json()["totals"]
+    assert after["tokens"]["calls"] - before["tokens"]["calls"] == 2
+    assert after["tokens"]["prompt"] > before["tokens"]["prompt"]
+    assert after["tool_calls"]["calls"] - before["tool_calls"]["calls"] == 1
+    assert after["runs"]["completed"] - before["runs"]["completed"] == 1
+    assert after["duration_ms"]["p50"] is not None

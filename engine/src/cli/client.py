@@ -66,6 +66,12 @@ class Engine:
         with self._answer(method, path, body=body, headers=headers, silence=_SILENCE_SECONDS) as answer:
             yield read(answer.iter_bytes())
 
+    @contextlib.contextmanager
+    def lines(self, path: str, query: Query | None = None) -> Iterator[Iterator[str]]:
+        """The lines of an answer that may be long."""
+        with self._answer("GET", path, query=query, silence=_SILENCE_SECONDS) as answer, self._translated():
+            yield answer.iter_lines()
+
     def sign_in(self, email: str, password: str) -> Login:
         """New tokens. The refresh token is asked for at once; an engine without it gives the access token alone."""
         access = text(self._form("/auth/jwt/login", {"username": email, "password": password}), "access_token")

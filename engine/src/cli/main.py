@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from src.cli import commands, inbox
+from src.cli import commands, inbox, trail
 from src.cli.errors import STOPPED, USAGE, CliError
 from src.cli.options import EXIT_CODES
 
@@ -89,6 +89,7 @@ def root(
 
 commands.add_to(app)
 app.add_typer(inbox.app, name="approvals", help="What waits for a decision, and deciding on it.")
+app.add_typer(trail.app, name="audit", help="Who did what, and whether the record of it is whole.")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -188,7 +188,6 @@ HYGIENE = Chapter(
             "An append-only, hash-chained record of who asked, what was shown, who decided, what ran and what came of "
             "it, in which an edit, a gap or a cut is found.",
             "protocol 23",
-            issue=5,
         ),
         Promise(
             "secrets",

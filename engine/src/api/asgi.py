@@ -14,7 +14,19 @@ from starlette.middleware.cors import CORSMiddleware
 from src.api.config.logging import configure_logging
 from src.api.config.settings import Settings, SettingsError
 from src.api.container import open_services
-from src.api.endpoints import agent, analytics, auth, conversations, health, integrations, policy, team, tokens, users
+from src.api.endpoints import (
+    agent,
+    analytics,
+    audit,
+    auth,
+    conversations,
+    health,
+    integrations,
+    policy,
+    team,
+    tokens,
+    users,
+)
 from src.api.endpoints.dependencies import within_rate
 from src.api.errors import EngineError
 from src.api.middleware.body import BodyGuard, PlainPaths
@@ -57,7 +69,7 @@ def create_application(settings: Settings) -> FastAPI:
     )
     api = APIRouter(prefix=settings.api_v1_str, responses={"default": PROBLEM})
     api.include_router(health.router)
-    for part in (agent, policy, conversations, auth, users, tokens, team, integrations, analytics):
+    for part in (agent, policy, conversations, auth, users, tokens, team, integrations, analytics, audit):
         api.include_router(part.router, dependencies=[Depends(within_rate)])
     app.include_router(api)
     _add_middleware(app, settings)

@@ -34,8 +34,10 @@ from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
 from src.api.services.analytics import Analytics
 from src.api.services.audience import Audience
+from src.api.services.audit import Audit
 from src.api.services.conversations import Conversations
 from src.api.services.desk import Office
+from src.api.services.failures import FailedLogins
 from src.api.services.health import Health, Probe
 from src.api.services.integrations import Integrations
 from src.api.services.keeping import Keeping
@@ -44,6 +46,8 @@ from src.api.services.mailing import Mailing
 from src.api.services.policies import PolicyBook
 from src.api.services.pulse import Pulse
 from src.api.services.rates import RateLimits
+from src.api.services.sealer import Sealer
+from src.api.services.seals import SealKey
 from src.api.services.settings import Limits
 from src.api.services.stream import Streams
 from src.api.services.tasks import Tasks
@@ -106,16 +110,18 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
             settings, clock, ids, bus, store, pulse, audience, LateTools(servers), policies, redactor, failpoints
         )
         tasks = await stack.enter_async_context(Tasks(patience=0))
-        mailing = Mailing(tasks, settings.public_url, _mail(settings))
+        mailing, failed = Mailing(tasks, settings.public_url, _mail(settings)), FailedLogins(store, tasks, clock)
         secrets: Late[Secrets] = Late(lambda: _open_secrets(later, world))
         keeping = Keeping(store, secrets, ids, clock, settings.run_sweep_seconds)
         _ = tasks.spawn(keeping.forever(), name="credentials")
-        accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing))
+        accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing, failed))
         rates = Late(lambda: _open_rates(later, settings))
         model = Late(lambda: _open_model(later, settings))
         checkpointer = Late(lambda: _open_checkpointer(later, settings))
         legs: Late[Leg] = Late(lambda: _load_legs(world, core.office, model, checkpointer))
         core = await stack.enter_async_context(open_core(_ground(world), legs))
+        sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
+        _ = tasks.spawn(sealer.forever(), name="sealer")
         closing = stack.enter_context(closing_event())
         asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets)
         integrations = Integrations(store, ids, keeping, secrets, redactor)
@@ -158,7 +164,7 @@ async def _open_checkpointer(stack: AsyncExitStack, settings: Settings) -> "Chec
     await _imported("src.api.adapters.checkpointer")
     from src.api.adapters.checkpointer import open_checkpointer
 
-    return await stack.enter_async_context(open_checkpointer(*_checkpoints(settings)))
+    return await stack.enter_async_context(open_checkpointer(*settings.checkpoints))
 
 
 async def _load_legs(
@@ -180,15 +186,6 @@ async def _load_legs(
     return Legs(office, build_graph(saver), saver, choice, *ground, limits)
 
 
-def _checkpoints(settings: Settings) -> tuple[str | None, Path | None]:
-    """Where checkpoints go: PostgreSQL if it is the database and not switched off, SQLite's file, or memory."""
-    if not settings.enable_postgres_checkpointer and not settings.embedded:
-        return None, None
-    if settings.checkpointer_database_url or settings.postgres_database_url:
-        return settings.checkpointer_database_url or settings.postgres_database_url, None
-    return None, settings.data_dir / "checkpoints.sqlite3"
-
-
 def _services(
     world: World,
     core: Core,
@@ -206,6 +203,7 @@ def _services(
         analytics=Analytics(world.store, world.clock),
         approvals=core.approvals,
         audience=world.audience,
+        audit=Audit(world.store, world.clock, SealKey(settings.audit_secret)),
         chat=core.chat,
         closing=closing,
         conversations=Conversations(world.store, world.ids, core.office.endings),
@@ -361,7 +359,7 @@ def _mail(settings: Settings) -> Mail | None:
     return SmtpMail(server_of(settings, settings.smtp_host))
 
 
-async def _load_accounts(world: World, mailing: Mailing) -> Accounts:
+async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -> Accounts:
     await _imported("src.api.services.auth")
     from src.api.services.auth import Auth
     from src.api.services.signing import Signing
@@ -372,6 +370,7 @@ async def _load_accounts(world: World, mailing: Mailing) -> Accounts:
         world.ids,
         signing=Signing(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
         mailing=mailing,
+        failed=failed,
         refresh_days=settings.jwt_refresh_token_expire_days,
         registration_enabled=settings.registration_enabled,
     )

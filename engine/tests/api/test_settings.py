@@ -7,7 +7,8 @@ import pytest
 
 from src.api.config.secrets import kept_secret
 from src.api.config.settings import Settings, SettingsError
-from tests.support.app import SECRET
+from tests.support.app import SECRET, given, registered, running
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -37,6 +38,8 @@ DEFAULTS = {
     "rate_limit_per_minute": 100,
     "trusted_proxies": (),
     "jwt_algorithm": "HS256",
+    "audit_key": None,
+    "audit_seal_seconds": 10,
     "jwt_access_token_expire_minutes": 30,
     "jwt_refresh_token_expire_days": 14,
     "mcp_server_url": None,
@@ -199,12 +202,12 @@ def test_where_credentials_go(env: pytest.MonkeyPatch, given: dict[str, str], st
 @pytest.mark.promise("safe-defaults")
 def test_replicas_have_to_share_the_key_of_the_local_store(env: pytest.MonkeyPatch) -> None:
     env.setenv("POSTGRES_DATABASE_URL", "postgres://db/x")
-    env.setenv("JWT_SECRET", SECRET)
-    assert Settings.load().lacks_credentials_key
+    (problem,) = problems()
+    assert problem.startswith("CREDENTIALS_KEY: is not set, so replicas could not share")
     for name, value in (("INTEGRATIONS_KUBE_CONTEXT", "prod"), ("CREDENTIALS_KEY", SECRET), ("LOCAL_MODE", "true")):
         with env.context() as more:
             more.setenv(name, value)
-            assert not Settings.load().lacks_credentials_key
+            Settings.load()
     env.setenv("CREDENTIALS_KEY", f"{SECRET}, {SECRET[::-1]}")
     assert [key.get_secret_value() for key in Settings.load().credentials_key] == [SECRET, SECRET[::-1]]
     assert SECRET[::-1] not in repr(Settings.load())
@@ -284,3 +287,22 @@ def test_every_setting_stands_in_the_example() -> None:
     ours = {name.upper() for name in Settings.model_fields} - {"ENVIRONMENT"}
     assert ours - named == set()
     assert {name for name in named - ours if not name.endswith("_API_KEY")} == {"KUBECONFIG", "HOST", "PORT"}
+
+
+def test_seals_are_signed_with_a_key_of_their_own(env: pytest.MonkeyPatch) -> None:
+    derived = Settings.load().audit_secret
+    assert SECRET.encode() not in derived
+    env.setenv("JWT_SECRET", f"another {SECRET}")
+    assert Settings.load().audit_secret != derived
+    env.setenv("AUDIT_KEY", "0f1e2d3c4b5a69788796a5b4c3d2e1f0-audit")
+    assert Settings.load().audit_secret == b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-audit"
+    env.setenv("AUDIT_KEY", "short")
+    [problem] = problems()
+    assert problem.startswith("AUDIT_KEY: is shorter than 32 bytes")
+
+
+async def test_the_trail_is_sealed_as_often_as_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running(given(tmp_path, audit_seal_seconds=1)) as engine, engine.client() as client:
+        await registered(client, "ana@example.com")
+        await eventually(lambda: any(getattr(each, "seal", "").startswith("1:") for each in caplog.records))

@@ -29,6 +29,7 @@ def go_through(case: Case, forge: Forge, counting: Counting, folder: Path) -> No
         client = Client(engine)
         stack.callback(client.close)
         SCENARIOS[case.scenario](World(client, counting, f"t{abs(hash(case)):x}"))
+        assert client.get("/audit/verify")["status"] == "intact"
         if not client.revived:
             engine.gone()
 
@@ -46,7 +47,7 @@ def campaign(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@pytest.mark.promise("once", "recovery", "ordered", "send-once", "detached")
+@pytest.mark.promise("once", "recovery", "ordered", "send-once", "detached", "audit")
 @pytest.mark.parametrize("case", [*cases()], ids=str)
 def test_the_process_dies_and_nothing_happens_twice(case: Case, campaign: dict[Case, "Future[None]"]) -> None:
     campaign[case].result()

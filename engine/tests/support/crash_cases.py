@@ -69,6 +69,8 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "integrations.Integrations._changed": ("integrations", 1),
     "integrations.Integrations._unreadable": ("integrations", 1),
     "integrations.Integrations.remove": ("integrations", 1),
+    "failures.FailedLogins._tell": ("accounts", 1),
+    "sealer.Sealer._one": ("accounts", 1),
 }
 """Each transaction of the services: the scenario that passes it, and how many of its passages are cases."""
 
@@ -85,7 +87,7 @@ OTHERS: dict[str, tuple[int, ...]] = {
 }
 """Points between transactions, all passed by the scenario `both`."""
 
-SETTINGS = {"expire": {"APPROVE_WITHIN_SECONDS": "1"}}
+SETTINGS = {"expire": {"APPROVE_WITHIN_SECONDS": "1"}, "accounts": {"AUDIT_SEAL_SECONDS": "1"}}
 OWN_TOOLS = ("settle_by_hand", "prove_never_ran")
 """Scenarios in which the tool server fails: one of their own, so that it fails nobody else."""
 

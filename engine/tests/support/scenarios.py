@@ -297,6 +297,9 @@ def accounts(world: World) -> None:
     user = {"email": "ada@example.org", "password": PASSWORD}
     made = world.client.post("/auth/register/register", user)
     assert made.status_code in (201, 403), "made now, or before the crash: then registration is closed"
+    wrong = {"username": user["email"], "password": "wrong"}
+    refused = world.client.persist(lambda: world.client.http.post(f"{world.client.url}/auth/jwt/login", data=wrong))
+    assert refused.status_code == 400, refused.text
     bearer = _signed_in(world)
     changed = world.client.request("PATCH", "/auth/me", {"full_name": "Ada"}, bearer)
     assert changed.status_code == 200, changed.text

@@ -4,6 +4,8 @@ From the environment, else from a `.env` in the working folder, in `engine/` or 
 be parsed and what is unsafe outside local mode is reported together, in one `SettingsError`.
 """
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -101,6 +103,10 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
 
     jwt_secret: SecretStr | None = Field(default=None, validate_default=True)
+    audit_key: SecretStr | None = None
+    """Signs the seals of the audit trail. Without it a key that follows from JWT_SECRET does."""
+
+    audit_seal_seconds: int = Field(default=10, ge=1, le=3_600)
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_access_token_expire_minutes: int = Field(default=30, ge=1, le=1_440)
     jwt_refresh_token_expire_days: int = Field(default=14, ge=1, le=365)
@@ -147,7 +153,7 @@ class Settings(BaseSettings):
     credentials_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), max_length=10, validate_default=True
     )
-    """Keys of the local store: the first seals, each opens."""
+    """Keys of the local store: the first seals, each opens. Last, for whether it is needed depends on the others."""
 
     @classmethod
     def load(cls) -> Self:
@@ -228,6 +234,14 @@ class Settings(BaseSettings):
             raise ValueError("replaces parts in local mode only; set LOCAL_MODE=true, or SANDBOX=none")
         return value
 
+    @field_validator("audit_key")
+    @classmethod
+    def _not_to_be_guessed(cls, value: SecretStr | None) -> SecretStr | None:
+        problem = weakness(value.get_secret_value()) if value is not None else None
+        if problem:
+            raise ValueError(f"{problem}; make one with: openssl rand -hex 32")
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def _strong_enough(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -250,16 +264,16 @@ class Settings(BaseSettings):
 
     @field_validator("credentials_key")
     @classmethod
-    def _keys_strong_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _shared_by_replicas(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
         if any(weakness(key.get_secret_value()) for key in value):
             raise ValueError("holds a key of less than 32 bytes, or an example; make one with: openssl rand -hex 32")
+        alone = info.data.get("local_mode") or info.data.get("postgres_database_url") is None
+        if not value and not alone and _secrets_store(info.data) == "local":
+            raise ValueError(
+                "is not set, so replicas could not share the credentials of integrations; make one with: openssl rand "
+                "-hex 32, or set INTEGRATIONS_SECRETS=kubernetes"
+            )
         return value
-
-    @property
-    def lacks_credentials_key(self) -> bool:
-        """Whether nothing can be sealed: replicas have to share a key, so none is made for them."""
-        alone = self.local_mode or self.embedded
-        return self.secrets_store == "local" and not alone and not self.credentials_key
 
     @property
     def secrets_store(self) -> Literal["kubernetes", "local"]:
@@ -270,6 +284,15 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The address of the database: PostgreSQL where one is set, else the SQLite file in the data folder."""
         return self.postgres_database_url or f"sqlite://{self.data_dir / 'skyflo.sqlite3'}"
+
+    @property
+    def checkpoints(self) -> tuple[str | None, Path | None]:
+        """Where checkpoints go: PostgreSQL if it is the database and not switched off, SQLite's file, or memory."""
+        if not self.enable_postgres_checkpointer and not self.embedded:
+            return None, None
+        if self.checkpointer_database_url or self.postgres_database_url:
+            return self.checkpointer_database_url or self.postgres_database_url, None
+        return None, self.data_dir / "checkpoints.sqlite3"
 
     @property
     def logged_from(self) -> str:
@@ -287,6 +310,13 @@ class Settings(BaseSettings):
         if self.jwt_secret is None:
             raise SettingsError(["JWT_SECRET: is not set"])
         return self.jwt_secret.get_secret_value()
+
+    @property
+    def audit_secret(self) -> bytes:
+        """The key of the audit's seals: of its own, or one that JWT_SECRET leads to and that does not lead back."""
+        if self.audit_key is not None:
+            return self.audit_key.get_secret_value().encode()
+        return hmac.new(self.secret.encode(), b"seals of the audit trail", hashlib.sha256).digest()
 
     def _with_local_secret(self) -> Self:
         if self.jwt_secret is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from src.api.services.analytics import Analytics
     from src.api.services.approvals import Approvals
     from src.api.services.audience import Audience
+    from src.api.services.audit import Audit
     from src.api.services.chat import Chat
     from src.api.services.conversations import Conversations
     from src.api.services.health import Health
@@ -64,6 +65,7 @@ class Services:
     analytics: Analytics
     approvals: Approvals
     audience: Audience
+    audit: Audit
     chat: Chat
     closing: asyncio.Event
     conversations: Conversations

@@ -132,7 +132,7 @@ class Approvals:
         if request.approve:
             await self._check_yes(tx, force, caller, approval)
         moved = await self._move(tx, caller, approval, request, votes, now)
-        return await self._go_on(tx, run, await _told(tx, caller, call, moved, request, now), now)
+        return await self._go_on(tx, run, await _told(tx, caller, call, moved, request, now), now, caller)
 
     async def _check_yes(self, tx: Transaction, force: PolicyInForce, caller: Caller, approval: Approval) -> None:
         """Raises `Forbidden` where this person's yes does not count. A read is made as the one who asked for it."""
@@ -190,10 +190,10 @@ class Approvals:
         before = await _number_of(tx, approval, "tool.vote") - 1
         return Decided(approval.run_id, approval.conversation_id, before)
 
-    async def _go_on(self, tx: Transaction, run: Run, event: Event, now: int) -> Decided:
+    async def _go_on(self, tx: Transaction, run: Run, event: Event, now: int, caller: Caller) -> Decided:
         before = run.journal
         queued = await queue_if_decided(tx, run, now, self._limits.execute_ms)
-        await self._journal.record(tx, run.id, [event], now)
+        await self._journal.record(tx, run.id, [event], now, caller.actor)
         return Decided(run.id, run.conversation_id, before, queued)
 
     async def _again(self, tx: Transaction, caller: Caller, approval: Approval, request: DecisionRequest) -> Decided:

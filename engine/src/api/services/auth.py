@@ -9,6 +9,7 @@ from src.api.schemas.auth import PasswordChange, PasswordReset, ProfileChange, R
 from src.api.schemas.query import Scalar
 from src.api.services.access import Caller
 from src.api.services.accounts import LOCAL_ADMIN, Refresh, Session
+from src.api.services.failures import FailedLogins
 from src.api.services.mailing import Link, Mailing
 from src.api.services.sessions import Sessions
 from src.api.services.signing import Signing
@@ -29,6 +30,7 @@ class Auth:
         *,
         signing: Signing,
         mailing: Mailing,
+        failed: FailedLogins,
         refresh_days: int,
         registration_enabled: bool,
     ) -> None:
@@ -37,6 +39,7 @@ class Auth:
         self._sessions = Sessions(store, ids, refresh_days)
         self._signing = signing
         self._mailing = mailing
+        self._failed = failed
         self._registration_enabled = registration_enabled
 
     async def caller(self, token: str) -> Caller:
@@ -52,6 +55,8 @@ class Auth:
         session = None
         if account is not None and right:
             session = await self._sessions.begin(account.id, account.hashed_password)
+        if account is not None and not right:
+            self._failed.note(account.id)
         if account is None or session is None:
             raise BadRequest("E-mail or password is wrong.", reason="LOGIN_BAD_CREDENTIALS")
         return self._session(account, session)
@@ -107,7 +112,7 @@ class Auth:
             raise _bad_link("RESET_PASSWORD_BAD_TOKEN")
         hashed = await self.hashed(account.email, wanted.password, "RESET_PASSWORD_INVALID_PASSWORD")
         try:
-            await self._users.update(account, {"hashed_password": hashed}, keeping="")
+            await self._users.update(account, {"hashed_password": hashed}, keeping="", action="user.password_reset")
         except Conflict as error:
             raise _bad_link("RESET_PASSWORD_BAD_TOKEN") from error
 

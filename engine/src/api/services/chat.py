@@ -14,6 +14,7 @@ from src.api.services.calls import calls_of_turn
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.search import keep_message, keep_title
 from src.api.services.titles import title_of
+from src.api.services.trail import audit_message
 from src.api.utils.canonical import canonical, sha256
 from src.api.utils.text import clean
 
@@ -93,6 +94,7 @@ class Chat:
         message = _message(post, run.created_at)
         await tx.insert(message)
         await keep_message(tx, message)
+        audit_message(tx, run, message, post.caller.actor)
         return run
 
     async def _conversation(self, tx: Transaction, post: _Post, now: int) -> None:
@@ -122,17 +124,17 @@ class Chat:
         active = await tx.find(Run, {"conversation_id": post.conversation_id, "state": ACTIVE}, limit=1)
         if not active:
             return "queued"
-        run = await tx.change(Run, {"id": active[0].id}, touched_at=now)
+        run, by = await tx.change(Run, {"id": active[0].id}, touched_at=now), post.caller.actor
         if run is None or run.state in ENDED:
             return "queued"
-        if post.request.on_busy == "interrupt" and (await self._endings.stop(tx, run, now)).state in ENDED:
+        if post.request.on_busy == "interrupt" and (await self._endings.stop(tx, run, now, by)).state in ENDED:
             return "queued"
         if post.request.on_busy != "refuse":
             await self._count_waiting(tx, post)
             return "waiting"
         if run.state != "awaiting_approval" or await _has_approved(tx, run):
             raise ConversationBusy(_BUSY, run_id=run.id)
-        await self._endings.supersede(tx, run, now)
+        await self._endings.supersede(tx, run, now, by)
         return "queued"
 
     async def _count_waiting(self, tx: Transaction, post: _Post) -> None:
@@ -160,7 +162,7 @@ class Chat:
             await tx.remove(SearchText, {"run_id": message.run_id})
             waiting = await tx.change(Run, {"id": message.run_id, "state": "waiting"}, touched_at=now)
             if waiting is not None:
-                await self._endings.stop(tx, waiting, now)
+                await self._endings.stop(tx, waiting, now, post.caller.actor)
 
     async def _attach(self, post: _Post) -> Started:
         key = post.key or ""

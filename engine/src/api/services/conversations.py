@@ -26,6 +26,7 @@ from src.api.services.endings import Endings, lock_conversation
 from src.api.services.paging import Cursor
 from src.api.services.search import found_among, keep_title
 from src.api.services.timeline import entries
+from src.api.services.trail import user_stream
 from src.api.utils.canonical import canonical
 from src.api.utils.text import clean
 
@@ -138,11 +139,11 @@ class Conversations:
             for run in await tx.find(Run, {**here, "state": NOT_ENDED}, "created_at,id"):
                 held = await tx.change(Run, {"id": run.id}, touched_at=now)
                 if held is not None:
-                    await self._endings.stop(tx, held, now)
+                    await self._endings.stop(tx, held, now, caller.actor)
             hidden: Where = {"id": conversation_id, "deleted_at": None}
             await tx.change(Conversation, hidden, deleted_at=now, erase_due=now + ERASE_AFTER_MS)
             await tx.remove(SearchText, {"conversation_id": conversation_id})
-            tx.audit(f"user:{caller.id}", "conversation.deleted", caller.actor, {"conversation_id": conversation_id})
+            tx.audit(user_stream(caller.id), "conversation.deleted", caller.actor, {"conversation_id": conversation_id})
 
         await self._store.transaction(body)
         return Done(id=conversation_id)

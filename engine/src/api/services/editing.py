@@ -126,7 +126,7 @@ class Editing:
                 awaiting_event(fresh, asked),
                 *([resting] if run.state == "awaiting_approval" else []),
             ]
-            await self._journal.record(tx, run.id, events, now)
+            await self._journal.record(tx, run.id, events, now, caller.actor)
             return run.journal
 
         return await self._store.transaction(body)

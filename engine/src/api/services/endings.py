@@ -5,6 +5,7 @@ from typing import Literal
 
 from src.api.errors import NotFound
 from src.api.ports import Ids, Store, Transaction
+from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.events import Completed, Event, ToolError, WorkflowComplete, WorkflowError
 from src.api.schemas.query import Plus
 from src.api.schemas.records import Approval, Call, Conversation, Run
@@ -13,6 +14,7 @@ from src.api.services.calls import calls_of_turn, decided_event, settle
 from src.api.services.generations import dropped, unfinished
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease
+from src.api.services.trail import run_stream
 
 __all__ = ["Ending", "Endings", "lock_conversation"]
 
@@ -59,20 +61,23 @@ class Endings:
 
         return await self._store.transaction(body)
 
-    async def stop(self, tx: Transaction, run: Run, now: int) -> Run:
+    async def stop(self, tx: Transaction, run: Run, now: int, by: Actor = ENGINE) -> Run:
         """Stop, as a durable request: at once for a run that nobody works on; its owner ends one that is running."""
         if run.state in ENDED:
             return run
         if run.stop_at is None:
             run = await tx.change(Run, {"id": run.id, "stop_at": None}, stop_at=now) or run
+            tx.audit(run_stream(run.id), "run.stop_asked", by, {"conversation_id": run.conversation_id})
         events = await self._stop_calls(tx, run, now)
         if run.state == "running":
-            return await self._journal.record(tx, run.id, events, now) if events else run
+            return await self._journal.record(tx, run.id, events, now, by) if events else run
         ending = Ending("stopped")
-        run = await self._journal.record(tx, run.id, events + _last_events(run, ending, now), now)
+        run = await self._journal.record(tx, run.id, events + _last_events(run, ending, now), now, by)
         return await self._close(tx, run, ending, now)
 
-    async def stop_from_outside(self, tx: Transaction, conversation_id: str, run_id: str) -> str | None:
+    async def stop_from_outside(
+        self, tx: Transaction, conversation_id: str, run_id: str, by: Actor = ENGINE
+    ) -> str | None:
         """Locks what it takes, and stops the run. The id of the conversation's next run, if one is queued now.
 
         Raises `NotFound` where the conversation has no such run.
@@ -82,10 +87,10 @@ class Endings:
         run = await tx.change(Run, {"id": run_id, "conversation_id": conversation_id}, touched_at=now)
         if run is None:
             raise NotFound("There is no such run in this conversation.")
-        run = await self.stop(tx, run, await tx.now())
+        run = await self.stop(tx, run, await tx.now(), by)
         return await self.promote(tx, conversation_id, now) if run.state in ENDED else None
 
-    async def supersede(self, tx: Transaction, run: Run, now: int) -> Run:
+    async def supersede(self, tx: Transaction, run: Run, now: int, by: Actor) -> Run:
         """Ends a run that waits for decisions because its person said something new: none of its changes runs."""
         events: list[Event] = []
         for call in await calls_of_turn(tx, run):
@@ -95,7 +100,7 @@ class Endings:
             await settle(tx, call, "superseded", now, error=_SUPERSEDED)
             events.append(decided_event("tool.superseded", call, reason=_SUPERSEDED))
         ending = Ending("completed", result="Superseded by a new message.")
-        run = await self._journal.record(tx, run.id, events + _last_events(run, ending, now), now)
+        run = await self._journal.record(tx, run.id, events + _last_events(run, ending, now), now, by)
         return await self._close(tx, run, ending, now)
 
     async def promote(self, tx: Transaction, conversation_id: str, now: int) -> str | None:

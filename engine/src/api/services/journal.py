@@ -1,14 +1,19 @@
-"""Events get their numbers inside the transaction of the state change that they tell of (`protocol.md` 18)."""
+"""Events get their numbers inside the transaction of the state change that they tell of (`protocol.md` 18).
+
+What the audit trail keeps of them it keeps by the same transaction, also of one that waits for a border.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.errors import NotFound, RunFenced
 from src.api.ports import Ids, Transaction
+from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.events import EVENT, Event
 from src.api.schemas.query import Plus
 from src.api.schemas.records import DeferredEvent, JournalEvent, Run
 from src.api.schemas.states import RESTING
+from src.api.services.trail import audit_event
 
 __all__ = ["EndOfText", "Journal"]
 
@@ -44,25 +49,30 @@ class Journal:
             raise RunFenced("Another worker owns this run by now.")
         if not events:
             return run
+        _audit(tx, run_id, events, ENGINE)
         await self._write(tx, run.id, run.journal - len(events), events, now)
         return await self._flush(tx, run, now)
 
-    async def record(self, tx: Transaction, run_id: str, events: Sequence[Event], now: int) -> Run:
+    async def record(self, tx: Transaction, run_id: str, events: Sequence[Event], now: int, by: Actor = ENGINE) -> Run:
         """Records for whoever changes a run that nobody streams; a resting run then rests at the last of them."""
+        _audit(tx, run_id, events, by)
         run = await tx.change(Run, {"id": run_id}, journal=Plus(len(events)), touched_at=now)
         if run is None:
             raise NotFound("There is no such run.")
         await self._write(tx, run_id, run.journal - len(events), events, now)
         return await self.settle_rest(tx, run)
 
-    async def record_or_defer(self, tx: Transaction, run: Run, events: Sequence[Event], now: int) -> None:
+    async def record_or_defer(
+        self, tx: Transaction, run: Run, events: Sequence[Event], now: int, by: Actor = ENGINE
+    ) -> None:
         """For what comes from aside: while the run's owner works, the events wait for its next border.
 
         The run's row must be locked by this transaction, and `run` read since.
         """
         if run.state != "running":
-            await self.record(tx, run.id, events, now)
+            await self.record(tx, run.id, events, now, by)
             return
+        _audit(tx, run.id, events, by)
         for event in events:
             await tx.insert(DeferredEvent(self._ids.new(), run.id, EVENT.dump_json(event).decode(), now))
 
@@ -85,3 +95,8 @@ class Journal:
             event, start = (each.event, each.start) if isinstance(each, EndOfText) else (each, None)
             body = EVENT.dump_json(event, exclude_none=True).decode()
             await tx.insert(JournalEvent(run_id, n, event.type, body, start, now))
+
+
+def _audit(tx: Transaction, run_id: str, events: Sequence[Event | EndOfText], by: Actor) -> None:
+    for each in events:
+        audit_event(tx, run_id, each.event if isinstance(each, EndOfText) else each, by)

@@ -30,7 +30,7 @@ class Runs:
 
         async def body(tx: Transaction) -> str | None:
             await visible_conversation(tx, caller, conversation_id, write=caller.role is not Role.ADMIN)
-            return await self._endings.stop_from_outside(tx, conversation_id, run_id)
+            return await self._endings.stop_from_outside(tx, conversation_id, run_id, caller.actor)
 
         following = await self._store.transaction(body)
         if following is not None:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 from src.api.errors import NotAuthenticated
 from src.api.ports import Ids, Reader, Store, Transaction
+from src.api.schemas.audit import ENGINE
+from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Condition, Plus, at_most, other_than
 from src.api.schemas.records import RefreshToken, User
+from src.api.services.trail import actor_of, user_stream
 from src.api.utils.canonical import sha256
 
 __all__ = ["Sessions", "end_sessions"]
@@ -48,9 +51,11 @@ class Sessions:
         session = self._ids.new()
 
         async def body(tx: Transaction) -> bool:
-            if await _locked(tx, user_id, hashed_password=hashed_password, is_active=True) is None:
+            user = await _locked(tx, user_id, hashed_password=hashed_password, is_active=True)
+            if user is None:
                 return False
             now = await tx.now()
+            tx.audit(user_stream(user_id), "session.begun", actor_of(user), {"session": session})
             await _forget(tx, user_id, now)
             return await tx.insert(self._row(session, user_id, session, _mark(session), now))
 
@@ -102,6 +107,8 @@ class Sessions:
             if await tx.change(RefreshToken, {"id": held.id, "used_at": None}, used_at=now) is None:
                 logger.warning("A refresh token came back", extra={"action": "auth.refresh_reused"})
                 await tx.change(RefreshToken, {"id": held.family}, revoked_at=now)
+                body: JsonObject = {"session": held.family, "reason": "a refresh token was used twice"}
+                tx.audit(user_stream(held.user_id), "session.revoked", ENGINE, body)
                 return None
             await self._add(tx, row_id, held.user_id, held.family, fresh)
             return user
@@ -115,8 +122,10 @@ class Sessions:
         """Ending it twice is the same."""
 
         async def body(tx: Transaction) -> None:
-            await _locked(tx, user_id)
-            await tx.change(RefreshToken, {"id": session, "revoked_at": None}, revoked_at=await tx.now())
+            user = await _locked(tx, user_id)
+            ended = await tx.change(RefreshToken, {"id": session, "revoked_at": None}, revoked_at=await tx.now())
+            if user is not None and ended is not None:
+                tx.audit(user_stream(user_id), "session.ended", actor_of(user), {"session": session})
 
         await self._store.transaction(body)
 

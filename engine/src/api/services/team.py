@@ -1,12 +1,13 @@
 """The team: who belongs to it, in which role. For admins only, of whom there is always one."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 
 from src.api.errors import BadRequest, Conflict, Forbidden, NotFound, Unprocessable
 from src.api.ports import Ids, Reader, Store, Transaction
 from src.api.schemas.auth import AccountChange, UserView
+from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus, Scalar
 from src.api.schemas.records import AuditHead, User
 from src.api.schemas.runs import Page
@@ -17,6 +18,7 @@ from src.api.services.acting import unfit_names
 from src.api.services.paging import Cursor, newest
 from src.api.services.sessions import end_sessions
 from src.api.services.tokens import end_tokens
+from src.api.services.trail import fields_of
 from src.api.utils.canonical import canonical
 from src.api.utils.chain import GENESIS
 
@@ -68,7 +70,10 @@ class Team:
         async def body(tx: Transaction) -> User | None:
             await _lock_for(tx, caller)
             user = _user(user_id, wanted, email, hashed, await tx.now())
-            return user if await tx.insert(user) else None
+            if not await tx.insert(user):
+                return None
+            tx.audit("team", "member.added", caller.actor, _told(user))
+            return user
 
         made = await self._store.transaction(body)
         if made is None:
@@ -139,6 +144,8 @@ class Team:
                 await end_tokens(tx, member_id)
             if not changed.is_active or "hashed_password" in values:
                 await end_sessions(tx, member_id)
+            if values:
+                _audit_change(tx, caller, before, changed, values)
             return changed
 
         changed = await self._store.transaction(body)
@@ -160,6 +167,17 @@ async def _lock_for(tx: Transaction, caller: Caller) -> None:
     user = await tx.get(User, id=caller.id)
     if user is None or not _is_admin(user):
         raise Forbidden("Only admins manage the team, and you are none any more.")
+
+
+def _audit_change(tx: Transaction, caller: Caller, before: User, changed: User, values: Mapping[str, Scalar]) -> None:
+    removed = before.is_active and not changed.is_active
+    body: JsonObject = {**_told(changed), "was": _told(before), "fields": fields_of(values)}
+    tx.audit("team", "member.removed" if removed else "member.changed", caller.actor, body)
+
+
+def _told(user: User) -> JsonObject:
+    status = "active" if user.is_active else "inactive"
+    return {"member_id": user.id, "email": user.email, "role": user.role, "status": status}
 
 
 def _is_admin(user: User) -> bool:

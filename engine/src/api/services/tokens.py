@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 from src.api.errors import Conflict, Forbidden, NotAuthenticated, NotFound
 from src.api.ports import Clock, Ids, Reader, Store, Transaction
+from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus, at_most
 from src.api.schemas.records import ApiToken, User
 from src.api.schemas.tokens import Scope, TokenList, TokenMade, TokenView, TokenWanted
 from src.api.services.access import Caller, Role
+from src.api.services.trail import user_stream
 from src.api.utils.canonical import sha256
 
 __all__ = ["MOST_TOKENS", "PREFIX", "Tokens", "end_tokens"]
@@ -72,6 +74,7 @@ class Tokens:
                 raise Conflict(f"There are {MOST_TOKENS} tokens already. Revoke one first.")
             row = _row(token_id, owner, token, wanted, now)
             await tx.insert(row)
+            tx.audit(user_stream(owner), "token.made", caller.actor, _told(row))
             return row
 
         made = await self._store.transaction(body)
@@ -87,6 +90,7 @@ class Tokens:
             if row is None or row.user_id != owner:
                 return False
             await tx.remove(ApiToken, {"id": token_id})
+            tx.audit(user_stream(owner), "token.revoked", caller.actor, _told(row))
             return True
 
         if not await self._store.transaction(body):
@@ -117,6 +121,10 @@ def _row(token_id: str, owner: str, token: str, wanted: TokenWanted, now: int) -
         expires_at=now + wanted.expires_in_days * _DAY_MS,
         created_at=now,
     )
+
+
+def _told(row: ApiToken) -> JsonObject:
+    return {"token_id": row.id, "name": row.name, "scopes": row.scopes, "expires_at": row.expires_at}
 
 
 def _view(row: ApiToken) -> TokenView:

@@ -20,6 +20,7 @@ from src.api.schemas.records import User
 from src.api.services.access import Caller, Role
 from src.api.services.sessions import end_sessions
 from src.api.services.team import lock_team
+from src.api.services.trail import actor_of, fields_of, user_stream
 
 __all__ = ["Account", "UserDatabase", "UserManager"]
 
@@ -97,14 +98,19 @@ class UserDatabase(BaseUserDatabase[Account, str]):
             if not first and not self._open:
                 raise Forbidden(CLOSED)
             user = _new_user(user_id, create_dict, Role.ADMIN if first else Role.VIEWER, await tx.now())
-            return user if await tx.insert(user) else None
+            if not await tx.insert(user):
+                return None
+            tx.audit(user_stream(user.id), "user.registered", actor_of(user), {"email": user.email, "role": user.role})
+            return user
 
         made = await self._store.transaction(body)
         if made is None:
             raise UserAlreadyExists
         return Account.of(made)
 
-    async def update(self, user: Account, update_dict: dict[str, Any], *, keeping: str | None = None) -> Account:
+    async def update(
+        self, user: Account, update_dict: dict[str, Any], *, keeping: str | None = None, action: str = "user.changed"
+    ) -> Account:
         """With `keeping`, all sessions of this user but that one end in the same transaction.
 
         Raises `Conflict` if e-mail or password are no longer those of `user`: what was confirmed by them is void.
@@ -113,8 +119,11 @@ class UserDatabase(BaseUserDatabase[Account, str]):
 
         async def body(tx: Transaction) -> User | None:
             changed = await tx.change(User, _unchanged(user), **values)
-            if changed is not None and keeping is not None:
+            if changed is None:
+                return None
+            if keeping is not None:
                 await end_sessions(tx, user.id, but=keeping)
+            tx.audit(user_stream(user.id), action, actor_of(changed), {"fields": fields_of(values)})
             return changed
 
         changed = await self._store.transaction(body)
@@ -156,7 +165,9 @@ class UserManager(BaseUserManager[Account, str]):
                 self.password_helper.verify_and_update, password, account.hashed_password
             )
         if right and renewed is not None:
-            account.hashed_password = (await self.user_db.update(account, {"hashed_password": renewed})).hashed_password
+            account.hashed_password = (
+                await self.user_db.update(account, {"hashed_password": renewed}, action="user.hash_renewed")
+            ).hashed_password
         return right
 
     def reset_token(self, account: Account) -> str:

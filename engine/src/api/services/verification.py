@@ -7,6 +7,7 @@ object that looks as the change would have left it is evidence, and evidence nee
 from src.api.errors import Conflict, NotFound
 from src.api.ports import Evidence, Reader, Settlement, Store, ToolReply, Transaction
 from src.api.schemas.agent import SettleRequest
+from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.events import Event, ToolVerified
 from src.api.schemas.records import Call, Execution, Run
 from src.api.schemas.runs import ApprovalView
@@ -50,7 +51,7 @@ class Verification:
             return await self._inbox.get(caller, call_id)
         if request.outcome is None:
             evidence = await self._ledger.evidence(caller.id, execution)
-            await self._note(execution, call, evidence)
+            await self._note(execution, call, evidence, caller.actor)
         else:
             await self._settle_by_hand(caller, execution, call, request)
         return await self._inbox.get(caller, call_id)
@@ -104,9 +105,11 @@ class Verification:
         outcome = request.outcome or "not_applied"
         said = _APPLIED if outcome == "applied" else _NOT_APPLIED
         why = said if not request.reason else f"{said} {clean(request.reason)}"
-        await self._move(execution, call, outcome, caller.name, why, "settled")
+        await self._move(execution, call, outcome, caller.name, why, "settled", caller.actor)
 
-    async def _move(self, execution: Execution, call: Call, outcome: str, by: str, why: str, code: str) -> None:
+    async def _move(
+        self, execution: Execution, call: Call, outcome: str, by: str, why: str, code: str, actor: Actor = ENGINE
+    ) -> None:
         async def body(tx: Transaction) -> None:
             run = await tx.change(Run, {"id": call.run_id}, touched_at=await tx.now())
             now = await tx.now()
@@ -122,18 +125,18 @@ class Verification:
                 raise Conflict("Somebody settled this outcome in the meantime. Look at it again.")
             status = "completed" if outcome == "applied" else "error"
             await settle(tx, call, status, now, error=why)
-            await self._journal.record_or_defer(tx, run, [_verified(call, outcome, why)], now)
+            await self._journal.record_or_defer(tx, run, [_verified(call, outcome, why)], now, actor)
 
         await self._store.transaction(body)
 
-    async def _note(self, execution: Execution, call: Call, evidence: Evidence) -> None:
+    async def _note(self, execution: Execution, call: Call, evidence: Evidence, actor: Actor) -> None:
         async def body(tx: Transaction) -> None:
             run = await tx.change(Run, {"id": call.run_id}, touched_at=await tx.now())
             text = canonical({"verdict": evidence.verdict, "detail": clean(evidence.detail)})
             noted = await tx.change(Execution, {"id": execution.id, "state": "unknown"}, evidence=text)
             if run is not None and noted is not None:
                 event = _verified(call, evidence.verdict, clean(evidence.detail))
-                await self._journal.record_or_defer(tx, run, [event], await tx.now())
+                await self._journal.record_or_defer(tx, run, [event], await tx.now(), actor)
 
         await self._store.transaction(body)
 

@@ -189,6 +189,18 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='Identity',
+            fields=[
+                ('id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('user_id', fields.CharField(db_index=True, max_length=64)),
+                ('issuer', fields.CharField(max_length=500)),
+                ('subject', fields.CharField(max_length=255)),
+                ('created_at', fields.BigIntField()),
+            ],
+            options={'table': 'identities', 'app': 'models', 'unique_together': (('issuer', 'subject'),), 'pk_attr': 'id'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Integration',
             fields=[
                 ('id', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
@@ -288,6 +300,7 @@ class Migration(migrations.Migration):
                 ('token_sha256', fields.CharField(unique=True, max_length=64)),
                 ('used_at', fields.BigIntField(null=True)),
                 ('revoked_at', fields.BigIntField(null=True)),
+                ('ends_at', fields.BigIntField(null=True)),
                 ('expires_at', fields.BigIntField()),
                 ('created_at', fields.BigIntField()),
             ],

@@ -22,6 +22,7 @@ from src.api.endpoints import (
     conversations,
     health,
     integrations,
+    oidc,
     policy,
     team,
     tokens,
@@ -69,7 +70,7 @@ def create_application(settings: Settings) -> FastAPI:
     )
     api = APIRouter(prefix=settings.api_v1_str, responses={"default": PROBLEM})
     api.include_router(health.router)
-    for part in (agent, policy, conversations, auth, users, tokens, team, integrations, analytics, audit):
+    for part in (agent, policy, conversations, auth, oidc, users, tokens, team, integrations, analytics, audit):
         api.include_router(part.router, dependencies=[Depends(within_rate)])
     app.include_router(api)
     _add_middleware(app, settings)
@@ -87,7 +88,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(BodyGuard, limit=settings.max_body_bytes, forms=forms)
     app.add_middleware(OriginGuard, local_mode=settings.local_mode, allowed=settings.cors_origins)
     app.add_middleware(PlainPaths)
-    app.add_middleware(Problems)
+    app.add_middleware(Problems, pages=oidc.pages(settings))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -23,11 +23,12 @@ from src.api.adapters.policy_file import PolicyFile
 from src.api.adapters.store.migrations import migrate, pending
 from src.api.adapters.store.store import open_store
 from src.api.adapters.tools.child import Launch, ToolChild
-from src.api.adapters.tools.endpoint import Endpoint, FixedEndpoint, ServerConfig, Source
+from src.api.adapters.tools.configured import configured_servers
 from src.api.agent.policy_facts import OURS
-from src.api.config.settings import McpServer, Settings, SettingsError
+from src.api.config.settings import Settings, SettingsError
 from src.api.core import Core, Ground, open_core
 from src.api.endpoints.dependencies import Services
+from src.api.oidc import open_oidc
 from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Secrets, Store, ToolServer
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
@@ -49,6 +50,7 @@ from src.api.services.rates import RateLimits
 from src.api.services.sealer import Sealer
 from src.api.services.seals import SealKey
 from src.api.services.settings import Limits
+from src.api.services.signin import SignIn
 from src.api.services.stream import Streams
 from src.api.services.tasks import Tasks
 from src.api.services.team import Team
@@ -115,6 +117,7 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         keeping = Keeping(store, secrets, ids, clock, settings.run_sweep_seconds)
         _ = tasks.spawn(keeping.forever(), name="credentials")
         accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing, failed))
+        oidc = Late(lambda: open_oidc(later, settings, store, clock, ids, accounts)) if settings.oidc_issuer else None
         rates = Late(lambda: _open_rates(later, settings))
         model = Late(lambda: _open_model(later, settings))
         checkpointer = Late(lambda: _open_checkpointer(later, settings))
@@ -123,15 +126,15 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
         _ = tasks.spawn(sealer.forever(), name="sealer")
         closing = stack.enter_context(closing_event())
-        asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets)
+        asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets, oidc)
         integrations = Integrations(store, ids, keeping, secrets, redactor)
-        services = _services(world, core, closing, accounts, rates, integrations, asked_of)
+        services = _services(world, core, closing, accounts, oidc, rates, integrations, asked_of)
         warm = Late(lambda: _warm(model))
         # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
         signing_in = () if settings.local_mode else (accounts,)
         limiting = (rates,) if settings.rate_limiting_enabled else ()
         await stack.enter_async_context(_loading(*limiting, servers, model, checkpointer, legs, *signing_in, warm))
-        for part in (accounts, secrets):
+        for part in (accounts, secrets, *([oidc] if oidc else [])):
             stack.push_async_callback(part.cancel)
         yield services
 
@@ -191,6 +194,7 @@ def _services(
     core: Core,
     closing: asyncio.Event,
     accounts: Late[Accounts],
+    oidc: Late[SignIn] | None,
     rates: Late[RateLimiter],
     integrations: Integrations,
     probes: Mapping[str, Probe],
@@ -210,6 +214,7 @@ def _services(
         health=Health(world.store, world.clock, probes),
         inbox=core.inbox,
         integrations=integrations,
+        oidc=oidc,
         policy=PolicyBook(world.store, world.policies, tools, world.clock),
         rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
         runs=core.runs,
@@ -283,7 +288,9 @@ async def _open_tools(
     await _imported("src.api.adapters.tools.mcp")
     from src.api.adapters.tools.mcp import McpToolServers
 
-    servers = await stack.enter_async_context(McpToolServers(_tool_servers(settings, child), clock, redactor))
+    servers = await stack.enter_async_context(
+        McpToolServers(configured_servers(settings, child, OURS), clock, redactor)
+    )
     if child is not None:
         child.changed = servers.wake
     return servers
@@ -318,32 +325,6 @@ async def _open_model(stack: AsyncExitStack, settings: Settings) -> "ModelAdapte
     )
     stack.push_async_callback(model.aclose)
     return model
-
-
-def _tool_servers(settings: Settings, child: ToolChild | None) -> list[ServerConfig]:
-    """Ours first: where two tools have one name, the earlier server keeps it."""
-    ours: Source = child or FixedEndpoint(_own_endpoint(settings))
-    return [
-        ServerConfig(OURS, ours, trusted=True),
-        *(ServerConfig(one.name, _address(settings, one), one.trusted) for one in settings.mcp_servers),
-    ]
-
-
-def _own_endpoint(settings: Settings) -> Endpoint:
-    """Our tool server where it runs apart: the token lets us in, the key makes it believe our grants."""
-    token, key = settings.mcp_server_token, settings.mcp_grant_key
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    return Endpoint(settings.mcp_server_url or "", headers, key.get_secret_value() if key else None)
-
-
-def _address(settings: Settings, server: McpServer) -> FixedEndpoint:
-    if server.token_env is None:
-        return FixedEndpoint(Endpoint(server.url))
-    token = settings.environment.get(server.token_env)
-    if not token:
-        return FixedEndpoint(None, f"The variable {server.token_env}, which MCP_SERVERS names for a token, is not set.")
-    value = f"Bearer {token}" if server.header.lower() == "authorization" else token
-    return FixedEndpoint(Endpoint(server.url, {server.header: value}))
 
 
 async def _warm(model: "Late[ModelAdapter]") -> None:

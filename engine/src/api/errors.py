@@ -22,6 +22,7 @@
     │   ├── StoreUnavailable
     │   ├── BusUnavailable
     │   ├── MailUnavailable
+    │   ├── IdentityUnavailable
     │   ├── SandboxUnavailable
     │   ├── SecretsUnavailable    not known whether it was done
     │   │   └── SecretsRefused    known not to be done
@@ -152,6 +153,10 @@ class BusUnavailable(Unavailable):
 
 class MailUnavailable(Unavailable):
     code = "mail_unavailable"
+
+
+class IdentityUnavailable(Unavailable):
+    code = "identity_unavailable"
 
 
 class SandboxUnavailable(Unavailable):

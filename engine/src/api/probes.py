@@ -7,6 +7,7 @@ from src.api.adapters.late import Late
 from src.api.errors import ToolsUnavailable
 from src.api.ports import Bus, Policies, Secrets
 from src.api.services.health import Probe, Remark
+from src.api.services.signin import SignIn
 from src.api.standing import Standing, cluster_line, model_line
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def probes(
     checkpointer: "Late[Checkpointer]",
     model: "Late[ModelAdapter]",
     secrets: Late[Secrets],
+    oidc: Late[SignIn] | None,
 ) -> dict[str, Probe]:
-    """By the name under which each dependency is shown."""
+    """By the name under which each dependency is shown. A provider is shown only where one is set up."""
 
     async def migrations() -> None:
         """They were there when the process started, or it would not have."""
@@ -69,7 +71,12 @@ def probes(
         "checkpointer": saver,
         "model": chosen_model,
         "credentials": credentials,
+        **({"oidc": partial(_provider, oidc)} if oidc is not None else {}),
     }
+
+
+async def _provider(oidc: Late[SignIn]) -> None:
+    await (await oidc()).check()
 
 
 def _tool_servers(servers: "McpToolServers") -> Remark | None:

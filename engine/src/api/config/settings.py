@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from src.api.config.oidc import OidcIssuer, OidcRoles, OidcScopes
 from src.api.config.secrets import kept_secret, weakness
 
 __all__ = ["McpServer", "Settings", "SettingsError"]
@@ -101,6 +102,21 @@ class Settings(BaseSettings):
     """After those that it needs. Without it, links go to the log."""
 
     smtp_password: SecretStr | None = None
+
+    oidc_client_id: str | None = Field(default=None, min_length=1, max_length=300)
+    oidc_client_secret: SecretStr | None = None
+    oidc_scopes: OidcScopes = "openid email profile"
+    oidc_groups_claim: str = Field(default="groups", min_length=1, max_length=200)
+    oidc_roles: OidcRoles = None
+    """By group. The highest counts, at every sign-in; unset: roles are the team's to give."""
+
+    oidc_default_role: Literal["viewer", "member", "approver"] | None = None
+    oidc_name: str = Field(default="OpenID Connect", min_length=1, max_length=100)
+    oidc_session_hours: int = Field(default=24, ge=1, le=8_760)
+    """After these, the provider is asked again."""
+
+    oidc_issuer: OidcIssuer = None
+    """After those that it needs. Without it nobody signs in that way."""
 
     jwt_secret: SecretStr | None = Field(default=None, validate_default=True)
     audit_key: SecretStr | None = None

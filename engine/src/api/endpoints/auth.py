@@ -21,6 +21,8 @@ from src.api.schemas.auth import (
 )
 from src.api.services.accounts import Refresh, Session
 
+__all__ = ["router", "set_access", "set_refresh"]
+
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 Field = Annotated[str, Form(min_length=1, max_length=320)]
@@ -35,7 +37,7 @@ async def login(
     """Signs in by e-mail (as `username`) and password, form-encoded. The token is also set as an HttpOnly cookie."""
     await api.rates.login(address, username)
     session = await accounts.login(username, password)
-    _set_access(api, response, session)
+    set_access(api, response, session)
     return AccessToken(access_token=session.token)
 
 
@@ -56,7 +58,7 @@ async def end_session(api: Api, accounts: TheAccounts, caller: SignedIn, respons
 @router.post("/refresh/issue")
 async def issue(api: Api, accounts: TheAccounts, caller: SignedIn, response: Response) -> Finished:
     """Sets the cookie `refresh_token`: good for one use, after which the next one takes its place."""
-    _set_refresh(api, response, await accounts.issue(caller))
+    set_refresh(api, response, await accounts.issue(caller))
     return Finished()
 
 
@@ -68,9 +70,9 @@ async def refresh(
     if not refresh_token:
         raise NotAuthenticated("There is no refresh token. Sign in, then ask for one at /auth/refresh/issue.")
     session = await accounts.refresh(refresh_token)
-    _set_access(api, response, session)
+    set_access(api, response, session)
     if session.refresh is not None:
-        _set_refresh(api, response, session.refresh)
+        set_refresh(api, response, session.refresh)
     return Refreshed(access_token=session.token, user=session.user)
 
 
@@ -135,12 +137,12 @@ async def change_password(accounts: TheAccounts, caller: SignedIn, wanted: Passw
     return await accounts.change_password(caller, wanted)
 
 
-def _set_access(api: Services, response: Response, session: Session) -> None:
+def set_access(api: Services, response: Response, session: Session) -> None:
     secure = not api.settings.local_mode
     response.set_cookie(AUTH_COOKIE, session.token, session.expires_in, httponly=True, secure=secure, samesite="lax")
 
 
-def _set_refresh(api: Services, response: Response, refresh: Refresh) -> None:
+def set_refresh(api: Services, response: Response, refresh: Refresh) -> None:
     """Goes to no other path than those that need it."""
     path, secure = _refresh_path(api), not api.settings.local_mode
     response.set_cookie(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer
 
-from src.api.errors import NotAuthenticated, Unavailable
+from src.api.errors import NotAuthenticated, NotFound, Unavailable
 from src.api.services.access import Caller, require_scope
 from src.api.services.accounts import LOCAL_ADMIN, Accounts
 from src.api.services.rates import Network, RateLimits, remote_address
+from src.api.services.signin import SignIn
 from src.api.services.tokens import PREFIX, Tokens
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "Services",
     "SignedIn",
     "TheAccounts",
+    "TheSignIn",
     "is_local",
     "signed_in",
     "within_rate",
@@ -56,8 +58,8 @@ AUTH_COOKIE = "auth_token"
 class Services:
     """Everything that routes may use. The container makes it when the application starts.
 
-    `accounts` is a call because its libraries are loaded after the port is open; `closing` is set when the process is
-    asked to end.
+    `accounts` and `oidc` are calls because their libraries are loaded after the port is open, the latter by the first
+    who needs it; it is None where it is not set up. `closing` is set when the process is asked to end.
     """
 
     settings: Settings
@@ -72,6 +74,7 @@ class Services:
     health: Health
     inbox: Inbox
     integrations: Integrations
+    oidc: Callable[[], Awaitable[SignIn]] | None
     policy: PolicyBook
     rates: RateLimits
     runs: Runs
@@ -168,5 +171,14 @@ async def accounts_of(api: Api) -> Accounts:
 
 
 TheAccounts = Annotated[Accounts, Depends(accounts_of)]
+
+
+async def sign_in_of(api: Api) -> SignIn:
+    if api.oidc is None:
+        raise NotFound("No identity provider is set up here. Sign in with e-mail and password.", reason="oidc_off")
+    return await api.oidc()
+
+
+TheSignIn = Annotated[SignIn, Depends(sign_in_of)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=50)]

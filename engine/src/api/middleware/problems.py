@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from urllib.parse import quote
 
 import orjson
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,10 +31,14 @@ _SENTENCES = {
 
 
 class Problems:
-    """Turns what the application raises into an answer. A fault of ours is logged once and told without detail."""
+    """Turns what the application raises into an answer. A fault of ours is logged once and told without detail.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `pages` are paths that people open in a browser, each with the page that is shown an error's code instead.
+    """
+
+    def __init__(self, app: ASGIApp, pages: Mapping[str, str]) -> None:
         self._app = app
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +54,7 @@ class Problems:
         try:
             await self._app(scope, receive, noting)
         except EngineError as error:
-            answer = _of_engine(error, scope)
+            answer = self._on_its_page(error, scope) or _of_engine(error, scope)
         except Exception:  # the HTTP error renderer: the last place where a fault can become an answer
             logger.exception("A request failed at %r", scope["path"], extra={"action": "http.fault"})
             answer = _problem(
@@ -58,6 +64,13 @@ class Problems:
             return
         if not started:
             await answer(scope, receive, send)
+
+    def _on_its_page(self, error: EngineError, scope: Scope) -> Response | None:
+        page = self._pages.get(scope["path"].rstrip("/"))
+        if page is None or "text/html" not in Headers(scope=scope).get("accept", ""):
+            return None
+        _log(error)
+        return RedirectResponse(f"{page}?error={quote(str(error.extra.get('reason', error.code)))}", 303)
 
 
 async def of_http(request: Request, error: HTTPException) -> Response:
@@ -94,9 +107,13 @@ def _fault(location: Sequence[int | str], message: str) -> str:
     return f"{name[:100]}: {message[:1].lower()}{message[1:300]}"
 
 
-def _of_engine(error: EngineError, scope: Scope) -> Response:
+def _log(error: EngineError) -> None:
     if error.status >= 500:
         logger.error("%s: %s", error.code, error.detail, extra={"action": "http.error"})
+
+
+def _of_engine(error: EngineError, scope: Scope) -> Response:
+    _log(error)
     return _problem(scope, error.status, error.code, error.title, error.detail, error.extra, error.headers)
 
 

@@ -31,11 +31,24 @@ class RefreshToken(Model):
     token_sha256 = fields.CharField(max_length=64, unique=True)
     used_at = milliseconds(null=True)
     revoked_at = milliseconds(null=True)
+    ends_at = milliseconds(null=True)
     expires_at = milliseconds()
     created_at = milliseconds()
 
     class Meta:
         table = "refresh_tokens"
+
+
+class Identity(Model):
+    id = identity()
+    user_id = identity_ref(index=True)
+    issuer = fields.CharField(max_length=500)
+    subject = fields.CharField(max_length=255)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "identities"
+        unique_together = (("issuer", "subject"),)
 
 
 class ApiToken(Model):

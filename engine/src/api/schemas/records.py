@@ -258,6 +258,8 @@ class Submission(Record):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken(Record):
+    """`ends_at` is when the whole session is over, whatever is renewed; None where it has no such end."""
+
     table = "refresh_tokens"
     id: str
     user_id: str
@@ -265,7 +267,20 @@ class RefreshToken(Record):
     token_sha256: str
     used_at: int | None
     revoked_at: int | None
+    ends_at: int | None
     expires_at: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(Record):
+    """Who a person is at an OpenID provider: `subject` is that of `issuer`, and never anybody else's."""
+
+    table = "identities"
+    id: str
+    user_id: str
+    issuer: str
+    subject: str
     created_at: int
 
 
@@ -387,6 +402,7 @@ RECORDS: Final = (
     Submission,
     RefreshToken,
     ApiToken,
+    Identity,
     Integration,
     CredentialNote,
     SealedCredentials,

@@ -89,3 +89,6 @@ class Accounts(Protocol):
 
     async def change_password(self, caller: Caller, wanted: PasswordChange) -> UserView:
         """Ends every other session of the caller. Raises `BadRequest` without the right current password."""
+
+    async def confirm(self, caller: Caller, password: SecretStr) -> None:
+        """Raises `BadRequest` unless this is the password of the caller, `Forbidden` for one who has no account."""

@@ -100,7 +100,7 @@ class Auth:
     async def forgot(self, email: str) -> None:
         async def link() -> Link | None:
             account = await self._users.get_by_email(email)
-            if account is None or not account.is_active:
+            if account is None or not account.is_active or not account.has_password:
                 return None
             return Link(account.email, "reset", self._manager.reset_token(account))
 
@@ -158,6 +158,9 @@ class Auth:
         hashed = await self.hashed(account.email, wanted.new_password, _UNFIT)
         return await self._changed(caller, account, {"hashed_password": hashed})
 
+    async def confirm(self, caller: Caller, password: SecretStr) -> None:
+        await self._confirm(await self._own(caller), password)
+
     async def _changed(self, caller: Caller, account: Account, values: dict[str, Scalar]) -> UserView:
         if not values:
             return account.view()
@@ -168,8 +171,10 @@ class Auth:
         return (await self._users.update(account, values, keeping=keeping)).view()
 
     async def _confirm(self, account: Account, given: SecretStr | None) -> None:
+        if not account.has_password:
+            raise BadRequest("This account has no password: you sign in by the identity provider. Ask an admin.")
         if not await self._manager.matches(given.get_secret_value() if given else "", account):
-            raise BadRequest("To change e-mail or password, send your current password in current_password.")
+            raise BadRequest("For this, send your current password in current_password.")
 
     async def _account(self, caller: Caller) -> Account:
         account = await self._users.get(caller.id)

@@ -35,6 +35,10 @@ class RateLimits:
         await self._hit("logins-from", address, LOGINS_PER_ADDRESS)
         await self._hit("logins-as", _named(account), LOGINS_PER_ACCOUNT)
 
+    async def provider(self, address: str) -> None:
+        """A step of a sign-in by an OpenID provider. Raises `TooManyRequests`."""
+        await self._hit("logins-from", address, LOGINS_PER_ADDRESS)
+
     async def registration(self, address: str) -> None:
         """An attempt to make an account. Raises `TooManyRequests`."""
         await self._hit("registrations", address, REGISTRATIONS_PER_ADDRESS)

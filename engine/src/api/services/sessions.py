@@ -6,6 +6,7 @@ rotation, logout, a new password and removal wait for each other.
 """
 
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,12 +55,21 @@ class Sessions:
             user = await _locked(tx, user_id, hashed_password=hashed_password, is_active=True)
             if user is None:
                 return False
-            now = await tx.now()
-            tx.audit(user_stream(user_id), "session.begun", actor_of(user), {"session": session})
-            await _forget(tx, user_id, now)
-            return await tx.insert(self._row(session, user_id, session, _mark(session), now))
+            return await self._first(tx, user, session, None)
 
         return session if await self._store.transaction(body) else None
+
+    async def enter(self, tx: Transaction, user: User, session: str, lasts: int) -> str | None:
+        """Begins this session for a user whose row the transaction has locked, for `lasts` seconds in all.
+
+        Its first refresh token; None if it was begun before: a session begins once.
+        """
+        token = self._random()
+        ends_at = await tx.now() + lasts * 1000
+        if not await self._first(tx, user, session, ends_at):
+            return None
+        await self._add(tx, self._ids.new(), user.id, session, token, ends_at)
+        return token
 
     async def holder(self, user_id: str, session: str) -> User | None:
         """The user, as long as both the account and this session of theirs are open."""
@@ -78,12 +88,13 @@ class Sessions:
         token, row_id = self._random(), self._ids.new()
 
         async def body(tx: Transaction) -> bool:
-            if await _open(tx, user_id, session) is None:
+            _, first = await _open(tx, user_id, session)
+            if first is None:
                 return False
             await tx.remove(
                 RefreshToken, {"family": session, "used_at": None, "token_sha256": other_than(_mark(session))}
             )
-            await self._add(tx, row_id, user_id, session, token)
+            await self._add(tx, row_id, user_id, session, token, first.ends_at)
             return True
 
         if not await self._store.transaction(body):
@@ -99,10 +110,10 @@ class Sessions:
         fresh, row_id = self._random(), self._ids.new()
 
         async def body(tx: Transaction) -> User | None:
-            user = await _open(tx, held.user_id, held.family)
+            user, first = await _open(tx, held.user_id, held.family)
             now = await tx.now()
             found = await tx.get(RefreshToken, id=held.id)
-            if user is None or found is None or found.expires_at <= now:
+            if first is None or found is None or found.expires_at <= now:
                 return None
             if await tx.change(RefreshToken, {"id": held.id, "used_at": None}, used_at=now) is None:
                 logger.warning("A refresh token came back", extra={"action": "auth.refresh_reused"})
@@ -110,7 +121,7 @@ class Sessions:
                 body: JsonObject = {"session": held.family, "reason": "a refresh token was used twice"}
                 tx.audit(user_stream(held.user_id), "session.revoked", ENGINE, body)
                 return None
-            await self._add(tx, row_id, held.user_id, held.family, fresh)
+            await self._add(tx, row_id, held.user_id, held.family, fresh, first.ends_at)
             return user
 
         user = await self._store.transaction(body)
@@ -138,15 +149,26 @@ class Sessions:
             raise _over()
         return found[0]
 
-    async def _add(self, tx: Transaction, row_id: str, user_id: str, session: str, token: str) -> None:
-        """The session's own row lives as long as its newest token."""
+    async def _first(self, tx: Transaction, user: User, session: str, ends_at: int | None) -> bool:
+        now = await tx.now()
+        await _forget(tx, user.id, now)
+        tx.audit(user_stream(user.id), "session.begun", actor_of(user), {"session": session})
+        return await tx.insert(self._row(session, user.id, session, _mark(session), now, ends_at))
+
+    async def _add(
+        self, tx: Transaction, row_id: str, user_id: str, session: str, token: str, ends_at: int | None
+    ) -> None:
+        """The session's own row lives as long as its newest token, neither longer than the session."""
         now = await tx.now()
         await _forget(tx, user_id, now)
-        row = self._row(row_id, user_id, session, sha256(token), now)
+        row = self._row(row_id, user_id, session, sha256(token), now, ends_at)
         await tx.insert(row)
         await tx.change(RefreshToken, {"id": session}, expires_at=row.expires_at)
 
-    def _row(self, row_id: str, user_id: str, session: str, token_sha256: str, now: int) -> RefreshToken:
+    def _row(
+        self, row_id: str, user_id: str, session: str, token_sha256: str, now: int, ends_at: int | None
+    ) -> RefreshToken:
+        expires_at = now + self.refresh_seconds * 1000
         return RefreshToken(
             id=row_id,
             user_id=user_id,
@@ -154,7 +176,8 @@ class Sessions:
             token_sha256=token_sha256,
             used_at=None,
             revoked_at=None,
-            expires_at=now + self.refresh_seconds * 1000,
+            ends_at=ends_at,
+            expires_at=expires_at if ends_at is None else min(expires_at, ends_at),
             created_at=now,
         )
 
@@ -173,11 +196,12 @@ async def _locked(tx: Transaction, user_id: str, **guard: str | bool) -> User | 
     return await tx.change(User, {"id": user_id, **guard}, created_at=Plus(0))
 
 
-async def _open(tx: Transaction, user_id: str, session: str) -> User | None:
-    """The user, locked, if account and session are open."""
+async def _open(tx: Transaction, user_id: str, session: str) -> tuple[User | None, RefreshToken | None]:
+    """The user, locked, and the first row of the session, which is there if both account and session are open."""
     user = await _locked(tx, user_id, is_active=True)
     first = await tx.get(RefreshToken, id=session)
-    return user if first is not None and first.revoked_at is None else None
+    over = first is None or first.revoked_at is not None or (first.ends_at or math.inf) <= await tx.now()
+    return (None, None) if user is None or over else (user, first)
 
 
 def _mark(session: str) -> str:

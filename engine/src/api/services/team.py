@@ -1,11 +1,13 @@
 """The team: who belongs to it, in which role. For admins only, of whom there is always one."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 
 from src.api.errors import BadRequest, Conflict, Forbidden, NotFound, Unprocessable
 from src.api.ports import Ids, Reader, Store, Transaction
+from src.api.schemas.audit import ENGINE
 from src.api.schemas.auth import AccountChange, UserView
 from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus, Scalar
@@ -22,13 +24,26 @@ from src.api.services.trail import fields_of
 from src.api.utils.canonical import canonical
 from src.api.utils.chain import GENESIS
 
-__all__ = ["Team", "lock_team"]
+__all__ = ["Team", "give_role", "lock_team"]
+
+logger = logging.getLogger(__name__)
 
 
 async def lock_team(tx: Transaction) -> None:
     """Must come first: the row of the team's audit is the lock that lets one change of the team happen at a time."""
     await tx.insert(AuditHead(stream="team", n=0, hash=GENESIS, since=1, seal=0))
     await tx.change(AuditHead, {"stream": "team"}, n=Plus(0))
+
+
+async def give_role(tx: Transaction, user: User, role: Role) -> User:
+    """The user, locked and in this role, by a transaction that holds the team's lock. The last admin stays one."""
+    changed = await tx.change(User, {"id": user.id}, **_role_values(role.value)) or user
+    if _is_admin(user) and not _is_admin(changed) and not await _an_admin_is_left(tx):
+        logger.warning("The last admin has no group that makes one", extra={"action": "team.last_admin"})
+        return await give_role(tx, changed, Role.ADMIN)
+    if changed.role != user.role:
+        tx.audit("team", "member.changed", ENGINE, {**_told(changed), "was": _told(user), "fields": ["role"]})
+    return changed
 
 
 StopRuns = Callable[[str], Awaitable[None]]
@@ -204,10 +219,14 @@ def _values(wanted: MemberChange) -> dict[str, Scalar]:
     if wanted.kubernetes_groups is not None:
         values["kubernetes_groups"] = canonical([*wanted.kubernetes_groups])
     if wanted.role is not None:
-        values |= {"role": wanted.role, "is_superuser": wanted.role == Role.ADMIN.value}
+        values |= _role_values(wanted.role)
     if wanted.status is not None:
         values["is_active"] = wanted.status == "active"
     return values
+
+
+def _role_values(role: str) -> dict[str, Scalar]:
+    return {"role": role, "is_superuser": role == Role.ADMIN.value}
 
 
 async def _account_values(before: User, wanted: AccountChange, accounts: Accounts) -> dict[str, Scalar]:

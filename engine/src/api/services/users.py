@@ -22,13 +22,16 @@ from src.api.services.sessions import end_sessions
 from src.api.services.team import lock_team
 from src.api.services.trail import actor_of, fields_of, user_stream
 
-__all__ = ["Account", "UserDatabase", "UserManager"]
+__all__ = ["NO_PASSWORD", "Account", "UserDatabase", "UserManager"]
 
 HASHES_AT_ONCE = 1
 """Each takes 64 MiB and up to four cores for some 50 ms: two at once would only share them, and slow the rest."""
 
 LINK_SECONDS = 3600
 """How long the links in mails work."""
+
+NO_PASSWORD = "!"  # noqa: S105 - the opposite of one
+"""What an account has for a hash that no password opens: its owner signs in by an OpenID provider."""
 
 CLOSED = "Registration is closed. Ask an admin for an account."
 
@@ -48,6 +51,10 @@ class Account:
     kubernetes_user: str | None
     kubernetes_groups: str
     created_at: int
+
+    @property
+    def has_password(self) -> bool:
+        return self.hashed_password != NO_PASSWORD
 
     @classmethod
     def of(cls, user: User) -> "Account":
@@ -157,7 +164,7 @@ class UserManager(BaseUserManager[Account, str]):
 
     async def matches(self, password: str, account: Account | None) -> bool:
         """Takes as long for an account that is not there. Renews a hash made with weaker parameters."""
-        if account is None:
+        if account is None or not account.has_password:
             await self.hash(password)
             return False
         async with self._hashing:
@@ -179,7 +186,7 @@ class UserManager(BaseUserManager[Account, str]):
         """Whose password this token may reset, at this moment."""
         claims = self._claims(token, self.reset_password_token_audience)
         account = await self.user_db.get(str(claims.get("sub", "")))
-        if account is None or not account.is_active:
+        if account is None or not account.is_active or not account.has_password:
             return None
         right = hmac.compare_digest(str(claims.get("password_fgpt", "")), self._fingerprint(account))
         return account if right else None

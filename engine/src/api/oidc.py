@@ -55,13 +55,13 @@ async def open_oidc(
 def _client(settings: Settings) -> "Client":
     from src.api.adapters.oidc.provider import Client
 
-    secret = settings.oidc_client_secret
+    secret, issuer = settings.oidc_client_secret, settings.oidc_issuer or ""
     return Client(
-        issuer=settings.oidc_issuer or "",
+        issuer=issuer,
         id=settings.oidc_client_id or "",
         redirect_uri=f"{(settings.public_url or '').rstrip('/')}{callback_path(settings)}",
         scopes=settings.oidc_scopes,
         groups_claim=settings.oidc_groups_claim,
         secret=secret.get_secret_value() if secret else None,
-        plain=settings.local_mode,
+        plain=issuer.startswith("http://"),  # which the settings refuse outside local mode
     )

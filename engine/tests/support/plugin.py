@@ -14,6 +14,7 @@ import pytest
 
 from tests.guarantees import PROMISES
 from tests.support import services
+from tests.support.oidc_provider import Provider, oidc_provider
 from tests.support.services import Cluster, PostgresServer, RedisServer, UnavailableError
 
 S = TypeVar("S")
@@ -184,6 +185,12 @@ def start_redis() -> Iterator[Callable[[int], ExitStack]]:
             return one
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def provider(started: ExitStack) -> Provider:
+    """A real OpenID provider, shared by the session: use people of your own."""
+    return _have("OpenID sign-in", started, oidc_provider())
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,9 @@ def _complete(value: str | None, info: ValidationInfo) -> str | None:
     return value
 
 
-OidcRoles = Annotated[
-    Mapping[str, RoleName] | None, NoDecode, BeforeValidator(_roles), Field(default=None, min_length=1, max_length=500)
-]
+_RolesByGroup = Annotated[Mapping[str, RoleName], Field(min_length=1, max_length=500)]
+
+OidcRoles = Annotated[_RolesByGroup | None, NoDecode, BeforeValidator(_roles)]
 OidcScopes = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$", max_length=500), AfterValidator(_scopes)]
 OidcIssuer = Annotated[
     str | None, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500), AfterValidator(_complete)

@@ -57,12 +57,16 @@ class UserInfo(_Answer):
 
 
 class Wire:
-    """One client for all that is asked of a provider. Raises `IdentityUnavailable`, without the provider's words."""
+    """One client for all that is asked of a provider. Raises `IdentityUnavailable`, without the provider's words.
+
+    Each request has a connection of its own: one kept open may be closed by the provider while a code is on its way.
+    """
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(
             follow_redirects=False,
             timeout=STEP_SECONDS,
+            limits=httpx.Limits(max_connections=20, max_keepalive_connections=0),
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
 

@@ -1,0 +1,117 @@
+"""An OpenID provider that says whatever a test wants, signed with real keys."""
+
+import asyncio
+import base64
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+import jwt
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import RSAAlgorithm
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+__all__ = ["CLIENT", "Hostile", "hostile_provider", "private_key", "unsigned"]
+
+CLIENT = "the-engine"
+Forge = Callable[["Hostile", dict[str, Any]], str]
+
+
+def private_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65_537, key_size=bits)
+
+
+def unsigned(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """A token whose signature is empty."""
+    parts = (json.dumps(part).encode() for part in (header, claims))
+    return ".".join([*(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts), ""])
+
+
+class Hostile:
+    """`nonce` is what the engine sent. `forge` makes the ID token of the claims that an honest one would have.
+
+    `described` is added to its own description; `answers` take the place of what it says at a path; `asked` counts.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        self.issuer = issuer
+        self.key = private_key()
+        self.nonce = ""
+        self.forge: Forge = Hostile.signed
+        self.described: dict[str, Any] = {}
+        self.answers: dict[str, Callable[[], Response]] = {}
+        self.published: list[dict[str, Any]] = [self.public("first")]
+        self.asked: Counter[str] = Counter()
+        self.form: dict[str, str] = {}
+
+    def public(self, kid: str, key: rsa.RSAPrivateKey | None = None) -> dict[str, Any]:
+        return {**RSAAlgorithm.to_jwk((key or self.key).public_key(), as_dict=True), "kid": kid, "use": "sig"}
+
+    @property
+    def pem(self) -> bytes:
+        return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def signed(self, claims: dict[str, Any], kid: str | None = "first", algorithm: str = "RS256") -> str:
+        return jwt.encode(claims, self.key, algorithm, headers={} if kid is None else {"kid": kid})
+
+    def claims(self) -> dict[str, Any]:
+        now = int(time.time())
+        return {
+            "iss": self.issuer,
+            "sub": "zoe",
+            "aud": CLIENT,
+            "exp": now + 300,
+            "iat": now,
+            "nonce": self.nonce,
+            "email": "zoe@example.com",
+            "email_verified": True,
+            "groups": ["admins"],
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path = request.url.path
+        self.asked[path] += 1
+        if path == "/token":
+            self.form = dict(parse_qsl((await request.body()).decode()))
+        answer = self.answers.get(path) or {"/token": self._tokens, "/keys": self._keys}.get(path, self._description)
+        await answer()(scope, receive, send)
+
+    def _description(self) -> Response:
+        own = {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/auth?tenant=7",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/keys",
+        }
+        return JSONResponse({**own, **self.described})
+
+    def _keys(self) -> Response:
+        return JSONResponse({"keys": self.published})
+
+    def _tokens(self) -> Response:
+        token = self.forge(self, self.claims())
+        return JSONResponse({"id_token": token, "access_token": "a", "token_type": "Bearer"})
+
+
+@asynccontextmanager
+async def hostile_provider() -> AsyncIterator[Hostile]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        hostile = Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = uvicorn.Server(uvicorn.Config(hostile, lifespan="off", log_config=None, access_log=False))
+        serving = asyncio.create_task(server.serve([listener]))
+        yield hostile
+        server.should_exit = True
+        server.force_exit = True
+        await serving

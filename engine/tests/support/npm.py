@@ -1,0 +1,66 @@
+"""Programs from npm that tests start: installed into the checkout's `.tools` at the first use, where Node is there."""
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support.services import PROJECT, UnavailableError
+from tests.support.waiting import PATIENCE
+
+__all__ = ["await_port", "free_port", "installed"]
+
+INSTALL_WITHIN_SECONDS = 240
+
+
+def installed(package: str, version: str) -> Path:
+    """The folder of this very version. Raises `UnavailableError` where it can't be had."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        raise UnavailableError("install Node 20.15 or newer, with npm")
+    folder = PROJECT / ".tools" / package.rpartition("/")[2]
+    there = folder / "node_modules" / package
+    manifest = there / "package.json"
+    if not manifest.is_file() or json.loads(manifest.read_text())["version"] != version:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund"]
+        _run([*command, "--ignore-scripts", "--fetch-retries=0", f"{package}@{version}"], package)
+    return there
+
+
+def _run(command: list[str], package: str) -> None:
+    home = pwd.getpwuid(os.getuid()).pw_dir  # npm's own settings: which registry it may use
+    try:
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_WITHIN_SECONDS,
+            env={**os.environ, "HOME": home},
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"npm could not install {package}") from error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def await_port(port: int, what: str) -> None:
+    """Returns once somebody listens there."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"{what} did not start") from error
+            time.sleep(0.05)

@@ -10,6 +10,8 @@ import pytest_asyncio
 from src.api.ports import Transaction
 from src.api.schemas.records import ApiToken, Conversation, Integration, Record, User
 from tests.support.app import BASE, Running, given, registered, running, signed_in
+from tests.support.hostile_provider import CLIENT, hostile_provider
+from tests.support.oidc_provider import PAGES
 from tests.support.rows import row
 from tests.support.talk import a_call, a_run, an_approval
 
@@ -77,6 +79,10 @@ ROUTES: dict[str, Row] = {
     "GET /audit": (401, 403, 403, 403, 403, 403, 200),
     "GET /audit/export": (401, 403, 403, 403, 403, 403, 200),
     "GET /audit/verify": (401, 403, 403, 403, 403, 403, 200),
+    "GET /auth/oidc": PUBLIC,
+    "GET /auth/oidc/login": (302,) * 7,
+    "GET /auth/oidc/callback": (400,) * 7,
+    "POST /auth/oidc/link": (401, 400, 400, 400, 403, 400, 400),
     "GET /auth/is_admin_user": PUBLIC,
     "GET /auth/me": SIGNED_IN,
     "PATCH /auth/me": (401, 200, 200, 200, 403, 200, 200),
@@ -140,6 +146,7 @@ class Scene:
                 "metadata": {"api_url": "https://ci.example"},
                 "credentials": {"username": "bot", "api_token": "t"},
             },
+            "/auth/oidc/link": {"current_password": "wrong"},
             "/auth/register/register": {"email": "late@example.com", "password": "long enough to be one"},
         }
         wanted: dict[str, Any] = {"method": method, "url": path.format(**ids)}
@@ -155,8 +162,15 @@ class Scene:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    settings = given(tmp_path_factory.mktemp("data"), registration_enabled=True)
+async def provider_settings() -> AsyncIterator[dict[str, Any]]:
+    """Of an engine with an OpenID provider, without which its routes say no more than that there is none."""
+    async with hostile_provider() as provider:
+        yield {"oidc_issuer": provider.issuer, "oidc_client_id": CLIENT, "public_url": PAGES}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory, provider_settings: dict[str, Any]) -> AsyncIterator[Scene]:
+    settings = given(tmp_path_factory.mktemp("data"), registration_enabled=True).model_copy(update=provider_settings)
     async with running(settings) as engine, engine.client() as client:
         ids = {}
         for name in ("admin", "viewer", "other", "owner", "approver"):

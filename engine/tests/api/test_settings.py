@@ -69,6 +69,15 @@ DEFAULTS = {
     "sandbox_fresh": False,
     "registration_enabled": False,
     "public_url": None,
+    "oidc_issuer": None,
+    "oidc_client_id": None,
+    "oidc_client_secret": None,
+    "oidc_scopes": "openid email profile",
+    "oidc_groups_claim": "groups",
+    "oidc_roles": None,
+    "oidc_default_role": None,
+    "oidc_name": "OpenID Connect",
+    "oidc_session_hours": 24,
     "smtp_host": None,
     "smtp_port": None,
     "smtp_username": None,
@@ -148,6 +157,19 @@ def test_all_reasons_come_at_once_and_hold_no_value(env: pytest.MonkeyPatch) -> 
         ("SMTP_HOST", "smtp://mail.example", "pattern"),
         ("SMTP_PORT", "65536", "less"),
         ("SMTP_FROM", "Skyflo", "pattern"),
+        ("OIDC_ISSUER", "https://id.example", "needs PUBLIC_URL and OIDC_CLIENT_ID too"),
+        ("OIDC_ISSUER", "id.example", "pattern"),
+        ("OIDC_ISSUER", "https://id.example/?tenant=1", "pattern"),
+        ("OIDC_ISSUER", "https://me:hunter2@id.example", "pattern"),
+        ("OIDC_ROLES", '{"a":"root"}', "viewer"),
+        ("OIDC_ROLES", '["a"]', "valid"),
+        ("OIDC_ROLES", "{}", "at least 1"),
+        ("OIDC_ROLES", "a=admin", "is not JSON"),
+        ("OIDC_ROLES", '{"a":"admin","a":"viewer"}', "a group twice"),
+        ("OIDC_DEFAULT_ROLE", "admin", "approver"),
+        ("OIDC_SCOPES", "email profile", "must hold openid"),
+        ("OIDC_SCOPES", 'openid "all"', "pattern"),
+        ("OIDC_SESSION_HOURS", "0", "greater"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy", "proxy is not an address"),
         ("INTEGRATIONS_SECRETS", "vault", "auto"),
         ("INTEGRATIONS_SECRET_NAMESPACE", "A/b", "pattern"),
@@ -226,6 +248,24 @@ def test_settings_of_credentials_that_fight(env: pytest.MonkeyPatch, given: dict
     (problem,) = problems()
     assert problem.startswith("INTEGRATIONS_KUBE_CONTEXT: ")
     assert says in problem
+
+
+@pytest.mark.promise("safe-defaults")
+def test_an_identity_provider_is_spoken_to_in_private(env: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    env.setenv("OIDC_ISSUER", "http://id.example")
+    env.setenv("OIDC_CLIENT_SECRET", "hunter2")
+    env.setenv("PUBLIC_URL", "http://engine.example")
+    (problem,) = problems()
+    assert "needs OIDC_CLIENT_ID too" in problem
+    assert "OIDC_ISSUER and PUBLIC_URL must be https" in problem
+    env.setenv("OIDC_CLIENT_ID", "engine")
+    env.setenv("LOCAL_MODE", "true")
+    assert "hunter2" not in repr(Settings.load())
+    env.setenv("LOCAL_MODE", "false")
+    env.setenv("OIDC_ISSUER", "https://id.example/realms/main")
+    env.setenv("PUBLIC_URL", "https://engine.example")
+    env.setenv("OIDC_ROLES", '{"a": "admin"}')
+    assert Settings.load().oidc_roles == {"a": "admin"}
 
 
 def test_lists(env: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.counting import Counting
-from tests.support.crash_cases import OWN_TOOLS, SETTINGS, Case, cases
+from tests.support.crash_cases import OWN_PROVIDER, OWN_TOOLS, SETTINGS, Case, cases
 from tests.support.engines import Forge
+from tests.support.hostile_provider import in_thread
 from tests.support.scenarios import SCENARIOS, World
 
 LANES = 6
@@ -23,7 +24,10 @@ def go_through(case: Case, forge: Forge, counting: Counting, folder: Path) -> No
             counting = Counting(folder / str(abs(hash(case))))
             counting.start()
             stack.callback(counting.close)
-        engine = forge.engine(case.database, counting, **SETTINGS.get(case.scenario, {}))
+        settings = dict(SETTINGS.get(case.scenario, {}))
+        if case.scenario in OWN_PROVIDER:
+            settings["OIDC_ISSUER"] = stack.enter_context(in_thread()).issuer
+        engine = forge.engine(case.database, counting, **settings)
         stack.callback(forge.drop, engine)
         engine.start(f"{case.point}=kill@{case.nth}")
         client = Client(engine)

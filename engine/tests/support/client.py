@@ -13,7 +13,7 @@ import httpx
 from tests.support.engines import Engine, loopback
 from tests.support.waiting import PATIENCE
 
-__all__ = ["Client", "Talk"]
+__all__ = ["Client", "Talk", "settled"]
 
 T = TypeVar("T")
 ENDED = ("completed", "failed", "stopped")

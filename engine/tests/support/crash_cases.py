@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["OTHERS", "OWN_TOOLS", "SETTINGS", "TRANSACTIONS", "Case", "cases"]
+__all__ = ["OTHERS", "OWN_PROVIDER", "OWN_TOOLS", "SETTINGS", "TRANSACTIONS", "Case", "cases"]
 
 DATABASES = ("sqlite", "postgres")
 COMMITS = ("before_commit", "after_commit")
@@ -59,6 +59,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "sessions.Sessions.end": ("accounts", 1),
     "recovery.Sweep._stop_one": ("removal", 1),
     "recovery.Sweep._erase_one": ("erased", 2),
+    "oidc.OidcSignIn._entered": ("by_provider", 1),
     "tokens.Tokens.add": ("accounts", 1),
     "tokens.Tokens.revoke": ("accounts", 1),
     "keeping.Keeping.put": ("integrations", 1),
@@ -87,7 +88,17 @@ OTHERS: dict[str, tuple[int, ...]] = {
 }
 """Points between transactions, all passed by the scenario `both`."""
 
-SETTINGS = {"expire": {"APPROVE_WITHIN_SECONDS": "1"}, "accounts": {"AUDIT_SEAL_SECONDS": "1"}}
+SETTINGS = {
+    "accounts": {"AUDIT_SEAL_SECONDS": "1"},
+    "expire": {"APPROVE_WITHIN_SECONDS": "1"},
+    "by_provider": {
+        "OIDC_CLIENT_ID": "the-engine",
+        "OIDC_ROLES": '{"admins": "admin"}',
+        "PUBLIC_URL": "http://localhost",
+    },
+}
+OWN_PROVIDER = ("by_provider",)
+"""Scenarios of engines that have an OpenID provider."""
 OWN_TOOLS = ("settle_by_hand", "prove_never_ran")
 """Scenarios in which the tool server fails: one of their own, so that it fails nobody else."""
 

@@ -4,12 +4,13 @@ import asyncio
 import base64
 import json
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import jwt
 import uvicorn
@@ -17,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["CLIENT", "Hostile", "hostile_provider", "private_key", "unsigned"]
+__all__ = ["CLIENT", "Hostile", "hostile_provider", "in_thread", "private_key", "unsigned"]
 
 CLIENT = "the-engine"
 Forge = Callable[["Hostile", dict[str, Any]], str]
@@ -37,14 +38,20 @@ def unsigned(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
 
 
 class Hostile:
-    """`nonce` is what the engine sent. `forge` makes the ID token of the claims that an honest one would have.
+    """`nonce` is what the engine sent; without it a code is the nonce of its sign-in.
 
-    `described` is added to its own description; `answers` take the place of what it says at a path; `asked` counts.
+    `forge` makes the ID token of the claims that an honest one would have. `described` is added to its own description;
+    `answers` take the place of what it says at a path; `asked` counts.
     """
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
-        self.key = private_key()
+        self._key = private_key()
+        self.reset()
+
+    def reset(self) -> None:
+        """Honest again, as at the beginning."""
+        self.key = self._key
         self.nonce = ""
         self.forge: Forge = Hostile.signed
         self.described: dict[str, Any] = {}
@@ -71,7 +78,7 @@ class Hostile:
             "aud": CLIENT,
             "exp": now + 300,
             "iat": now,
-            "nonce": self.nonce,
+            "nonce": self.nonce or self.form.get("code"),
             "email": "zoe@example.com",
             "email_verified": True,
             "groups": ["admins"],
@@ -84,6 +91,11 @@ class Hostile:
         if path == "/token":
             self.form = dict(parse_qsl((await request.body()).decode()))
         answer = self.answers.get(path) or {"/token": self._tokens, "/keys": self._keys}.get(path, self._description)
+        if path == "/auth":
+            query = request.query_params
+            back = urlencode({"state": query["state"], "code": query["nonce"]})
+            await RedirectResponse(f"{query['redirect_uri']}?{back}")(scope, receive, send)
+            return
         await answer()(scope, receive, send)
 
     def _description(self) -> Response:
@@ -103,15 +115,33 @@ class Hostile:
         return JSONResponse({"id_token": token, "access_token": "a", "token_type": "Bearer"})
 
 
+def _serving(listener: socket.socket) -> tuple[Hostile, uvicorn.Server]:
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    hostile = Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    config = uvicorn.Config(hostile, lifespan="off", log_config=None, access_log=False)
+    return hostile, uvicorn.Server(config)
+
+
 @asynccontextmanager
 async def hostile_provider() -> AsyncIterator[Hostile]:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        hostile = Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        server = uvicorn.Server(uvicorn.Config(hostile, lifespan="off", log_config=None, access_log=False))
+        hostile, server = _serving(listener)
         serving = asyncio.create_task(server.serve([listener]))
         yield hostile
         server.should_exit = True
         server.force_exit = True
         await serving
+
+
+@contextmanager
+def in_thread() -> Iterator[Hostile]:
+    """The same in a thread of its own, for tests without a loop."""
+    with socket.socket() as listener:
+        hostile, server = _serving(listener)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield hostile
+        server.should_exit = True
+        server.force_exit = True
+        thread.join(10)

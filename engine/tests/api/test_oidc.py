@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from src.api.config.settings import Settings
 from src.api.ports import Reader, Transaction
-from src.api.schemas.records import RefreshToken, User
+from src.api.schemas.records import AuditEntry, RefreshToken, User
 from tests.support.app import PASSWORD, Running, given, newcomer, problem, registered, running, signed_in
 from tests.support.oidc_provider import PAGES, SECRET, Browser, Provider, a_browser
 
@@ -375,6 +375,20 @@ async def test_nothing_secret_is_logged(house: Running, provider: Provider, capl
     secrets = [query["code"][0], query["state"][0], SECRET, cookie, *answer.cookies.values()]
     assert answer.status_code == 303
     assert [secret for secret in secrets if secret in told] == []
+
+
+@pytest.mark.promise("audit")
+async def test_it_is_on_record(house: Running, provider: Provider) -> None:
+    for groups in ("developers", "approvers"):
+        me = await comes(house, provider, "yves", groups)
+
+    async def body(reader: Reader) -> list[list[AuditEntry]]:
+        return [await reader.find(AuditEntry, {"stream": name}, "n") for name in (f"user:{me['id']}", "team")]
+
+    own, team = await house.services.conversations._store.read(body)
+    assert [entry.action for entry in own] == ["user.registered", "identity.linked", "session.begun", "session.begun"]
+    assert all(provider.issuer in entry.body and entry.actor == f"user:{me['id']}" for entry in own)
+    assert '"was":"member"' in [entry.body for entry in team if me["id"] in entry.body][-1]
 
 
 # -- what is said of it

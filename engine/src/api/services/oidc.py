@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from src.api.errors import BadRequest, Conflict, Forbidden
 from src.api.ports import IdentityProvider, Ids, Store, Transaction
-from src.api.schemas.base import JsonObject
+from src.api.schemas.audit import ENGINE
 from src.api.schemas.oidc import Person
 from src.api.schemas.records import Identity, RefreshToken, User
 from src.api.services.access import Caller, Role
@@ -18,7 +18,6 @@ from src.api.services.sessions import Sessions
 from src.api.services.signin import Begun, Entered, Returned
 from src.api.services.signing import Signing
 from src.api.services.team import give_role, lock_team
-from src.api.services.trail import actor_of, user_stream
 from src.api.services.users import NO_PASSWORD, Account
 
 __all__ = ["Door", "OidcSignIn"]
@@ -104,10 +103,13 @@ class OidcSignIn:
             user = await self._user(tx, under_way, person, role, fresh)
             if not user.is_active:
                 raise Forbidden("This account was closed here. Ask an admin to open it again.", reason="oidc_closed")
-            user = await give_role(tx, user, role if self._door.roles is not None else Role(user.role))
-            token = await self._sessions.enter(tx, user, under_way.session, self._door.lasts)
+            was, user = user, await give_role(tx, user, role if self._door.roles is not None else Role(user.role))
+            token = await self._sessions.enter(tx, user.id, under_way.session, self._door.lasts)
             if token is None:
                 raise over()
+            if was.role != user.role:
+                tx.audit("team", "member.changed", ENGINE, {"member_id": user.id, "role": user.role, "was": was.role})
+            _note(tx, "session.begun", user, person.issuer, session=under_way.session)
             return user, token
 
         user, token = await self._store.transaction(body)
@@ -168,15 +170,17 @@ async def _new(tx: Transaction, user_id: str, person: Person, email: str, role: 
         created_at=await tx.now(),
     )
     await tx.insert(user)
-    tx.audit(user_stream(user.id), "user.registered", actor_of(user), {"email": user.email, "role": user.role})
+    _note(tx, "user.registered", user, person.issuer, email=email, role=user.role)
     return user
 
 
 async def _identify(tx: Transaction, fresh: Identity, user: User) -> None:
     await tx.insert(Identity(fresh.id, user.id, fresh.issuer, fresh.subject, await tx.now()))
-    who: JsonObject = {"issuer": fresh.issuer, "subject": fresh.subject}
-    tx.audit(user_stream(user.id), "identity.linked", actor_of(user), who)
-    logger.info("An identity has an account now", extra={"action": "oidc.linked"})
+    _note(tx, "identity.linked", user, fresh.issuer)
+
+
+def _note(tx: Transaction, action: str, user: User, issuer: str, **more: str) -> None:
+    tx.audit(f"user:{user.id}", action, Account.of(user).caller("").actor, {"issuer": issuer, **more})
 
 
 def _unproved() -> Conflict:

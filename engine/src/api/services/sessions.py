@@ -55,20 +55,21 @@ class Sessions:
             user = await _locked(tx, user_id, hashed_password=hashed_password, is_active=True)
             if user is None:
                 return False
-            return await self._first(tx, user, session, None)
+            tx.audit(user_stream(user_id), "session.begun", actor_of(user), {"session": session})
+            return await self._first(tx, user_id, session, None)
 
         return session if await self._store.transaction(body) else None
 
-    async def enter(self, tx: Transaction, user: User, session: str, lasts: int) -> str | None:
+    async def enter(self, tx: Transaction, user_id: str, session: str, lasts: int) -> str | None:
         """Begins this session for a user whose row the transaction has locked, for `lasts` seconds in all.
 
         Its first refresh token; None if it was begun before: a session begins once.
         """
         token = self._random()
         ends_at = await tx.now() + lasts * 1000
-        if not await self._first(tx, user, session, ends_at):
+        if not await self._first(tx, user_id, session, ends_at):
             return None
-        await self._add(tx, self._ids.new(), user.id, session, token, ends_at)
+        await self._add(tx, self._ids.new(), user_id, session, token, ends_at)
         return token
 
     async def holder(self, user_id: str, session: str) -> User | None:
@@ -149,11 +150,10 @@ class Sessions:
             raise _over()
         return found[0]
 
-    async def _first(self, tx: Transaction, user: User, session: str, ends_at: int | None) -> bool:
+    async def _first(self, tx: Transaction, user_id: str, session: str, ends_at: int | None) -> bool:
         now = await tx.now()
-        await _forget(tx, user.id, now)
-        tx.audit(user_stream(user.id), "session.begun", actor_of(user), {"session": session})
-        return await tx.insert(self._row(session, user.id, session, _mark(session), now, ends_at))
+        await _forget(tx, user_id, now)
+        return await tx.insert(self._row(session, user_id, session, _mark(session), now, ends_at))
 
     async def _add(
         self, tx: Transaction, row_id: str, user_id: str, session: str, token: str, ends_at: int | None

@@ -7,7 +7,6 @@ import orjson
 
 from src.api.errors import BadRequest, Conflict, Forbidden, NotFound, Unprocessable
 from src.api.ports import Ids, Reader, Store, Transaction
-from src.api.schemas.audit import ENGINE
 from src.api.schemas.auth import AccountChange, UserView
 from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus, Scalar
@@ -41,8 +40,6 @@ async def give_role(tx: Transaction, user: User, role: Role) -> User:
     if _is_admin(user) and not _is_admin(changed) and not await _an_admin_is_left(tx):
         logger.warning("The last admin has no group that makes one", extra={"action": "team.last_admin"})
         return await give_role(tx, changed, Role.ADMIN)
-    if changed.role != user.role:
-        tx.audit("team", "member.changed", ENGINE, {**_told(changed), "was": _told(user), "fields": ["role"]})
     return changed
 
 

@@ -127,9 +127,6 @@ async def test_a_secret_that_is_not_the_clients(tmp_path: Path, provider: Provid
     assert "wrong" not in body["detail"]
 
 
-# -- roles
-
-
 async def test_the_highest_role_of_the_groups_counts_at_every_sign_in(house: Running, provider: Provider) -> None:
     for groups, role in (
         (("everybody", "approvers", "developers"), "approver"),
@@ -194,9 +191,6 @@ async def test_at_the_same_instant_there_is_one_admin_and_one_account_each(
     assert found["lea"] == "admin"
     assert found.get("kim", "member") == "member"
     assert len(found) == len(answers) - 1 - (answers[0].status_code == 403)
-
-
-# -- accounts
 
 
 async def test_an_account_is_taken_over_only_when_both_sides_have_proved_its_e_mail(
@@ -290,9 +284,6 @@ async def test_who_was_removed_does_not_come_back(house: Running, provider: Prov
     await comes(house, provider, "tina", "developers")
     await change(house, "tina@example.com", is_active=False)
     assert "closed" in await refused(house, "tina", 403, "oidc_closed")
-
-
-# -- one browser, one time
 
 
 async def test_a_callback_works_once_and_in_its_own_browser(house: Running, provider: Provider) -> None:
@@ -389,9 +380,6 @@ async def test_it_is_on_record(house: Running, provider: Provider) -> None:
     assert [entry.action for entry in own] == ["user.registered", "identity.linked", "session.begun", "session.begun"]
     assert all(provider.issuer in entry.body and entry.actor == f"user:{me['id']}" for entry in own)
     assert '"was":"member"' in [entry.body for entry in team if me["id"] in entry.body][-1]
-
-
-# -- what is said of it
 
 
 async def test_it_is_offered_by_name(house: Running, tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ from src.api.agent.policy_facts import OURS
 from src.api.config.settings import Settings, SettingsError
 from src.api.core import Core, Ground, open_core
 from src.api.endpoints.dependencies import Services
+from src.api.letters import mail_of
 from src.api.oidc import open_oidc
-from src.api.ports import Bus, Clock, Ids, Mail, Policies, RateLimiter, Secrets, Store, ToolServer
+from src.api.ports import Bus, Clock, Ids, Policies, RateLimiter, Secrets, Store, ToolServer
 from src.api.probes import probes
 from src.api.services.accounts import Accounts
 from src.api.services.acting import Impersonation
@@ -112,7 +113,7 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
             settings, clock, ids, bus, store, pulse, audience, LateTools(servers), policies, redactor, failpoints
         )
         tasks = await stack.enter_async_context(Tasks(patience=0))
-        mailing, failed = Mailing(tasks, settings.public_url, _mail(settings)), FailedLogins(store, tasks, clock)
+        mailing, failed = Mailing(tasks, settings.public_url, mail_of(settings)), FailedLogins(store, tasks, clock)
         secrets: Late[Secrets] = Late(lambda: _open_secrets(later, world))
         keeping = Keeping(store, secrets, ids, clock, settings.run_sweep_seconds)
         _ = tasks.spawn(keeping.forever(), name="credentials")
@@ -330,14 +331,6 @@ async def _open_model(stack: AsyncExitStack, settings: Settings) -> "ModelAdapte
 async def _warm(model: "Late[ModelAdapter]") -> None:
     """Last, for it may take long: what the adapter imports by itself when it is first used."""
     await (await model()).warm()
-
-
-def _mail(settings: Settings) -> Mail | None:
-    if settings.smtp_host is None:
-        return None
-    from src.api.adapters.mail import SmtpMail, server_of
-
-    return SmtpMail(server_of(settings, settings.smtp_host))
 
 
 async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -> Accounts:

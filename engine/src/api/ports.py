@@ -10,6 +10,7 @@ Services and agent know these and nothing behind them; `adapters/` implements th
     RateLimiter counts who asks how often
     Mail        e-mails to people
     Policies    the policy in force
+    IdentityProvider  who somebody is, by OpenID Connect
     Clock, Ids  time and identity
 """
 
@@ -50,6 +51,7 @@ from src.api.schemas.model import (
 from src.api.schemas.model import (
     Usage as Usage,
 )
+from src.api.schemas.oidc import Attempt, Person
 from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Assign, Grouping, Where
 from src.api.schemas.records import Record, Tail, Tally
@@ -246,6 +248,22 @@ class Mail(Protocol):
 class Policies(Protocol):
     async def current(self) -> PolicyInForce:
         """The policy in force now: what has changed is read first. Never raises; a failure is its `problem`."""
+
+
+class IdentityProvider(Protocol):
+    """An OpenID provider. Each call raises `IdentityUnavailable` while there is no usable answer."""
+
+    async def address(self, attempt: Attempt) -> str:
+        """Where a browser goes to sign in for this attempt."""
+
+    async def redeem(self, code: str, issuer: str | None, attempt: Attempt) -> Person:
+        """Who came back with this code; `issuer` is what the answer names as its sender.
+
+        Raises `BadRequest` for what the provider did not make for us and for this attempt.
+        """
+
+    async def check(self) -> None:
+        """Asks the provider, at most twice a minute."""
 
 
 class Model(Protocol):

@@ -31,7 +31,7 @@ class RefreshToken(Model):
     token_sha256 = fields.CharField(max_length=64, unique=True)
     used_at = milliseconds(null=True)
     revoked_at = milliseconds(null=True)
-    ends_at = milliseconds(null=True)
+    ends_at = milliseconds(null=True)  # of the whole session, whatever is renewed
     expires_at = milliseconds()
     created_at = milliseconds()
 
@@ -40,6 +40,8 @@ class RefreshToken(Model):
 
 
 class Identity(Model):
+    """Who a person is at an OpenID provider: `subject` is that of `issuer`, and never anybody else's."""
+
     id = identity()
     user_id = identity_ref(index=True)
     issuer = fields.CharField(max_length=500)

@@ -258,8 +258,6 @@ class Submission(Record):
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken(Record):
-    """`ends_at` is when the whole session is over, whatever is renewed; None where it has no such end."""
-
     table = "refresh_tokens"
     id: str
     user_id: str
@@ -274,8 +272,6 @@ class RefreshToken(Record):
 
 @dataclass(frozen=True, slots=True)
 class Identity(Record):
-    """Who a person is at an OpenID provider: `subject` is that of `issuer`, and never anybody else's."""
-
     table = "identities"
     id: str
     user_id: str

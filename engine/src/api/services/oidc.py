@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from src.api.errors import BadRequest, Conflict, Forbidden
-from src.api.ports import Ids, Store, Transaction
+from src.api.ports import IdentityProvider, Ids, Store, Transaction
 from src.api.schemas.audit import ENGINE
 from src.api.schemas.oidc import Person
 from src.api.schemas.records import Identity, RefreshToken, User
@@ -15,7 +15,7 @@ from src.api.services.access import Caller, Role
 from src.api.services.accounts import Accounts, Refresh, Session
 from src.api.services.attempts import Attempts, UnderWay, over
 from src.api.services.sessions import Sessions
-from src.api.services.signin import Begun, Entered, IdentityProvider, Returned
+from src.api.services.signin import Begun, Entered, Returned
 from src.api.services.signing import Signing
 from src.api.services.team import give_role, lock_team
 from src.api.services.users import NO_PASSWORD, Account

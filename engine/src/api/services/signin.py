@@ -5,11 +5,10 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from src.api.schemas.oidc import Attempt, Person
 from src.api.services.access import Caller
 from src.api.services.accounts import Session
 
-__all__ = ["ATTEMPT_SECONDS", "Begun", "Entered", "IdentityProvider", "Returned", "SignIn"]
+__all__ = ["ATTEMPT_SECONDS", "Begun", "Entered", "Returned", "SignIn"]
 
 ATTEMPT_SECONDS = 600
 """How long a person may take at the provider."""
@@ -39,22 +38,6 @@ class Entered:
 
     session: Session
     next: str
-
-
-class IdentityProvider(Protocol):
-    """A port: an OpenID provider. Each call raises `IdentityUnavailable` while there is no usable answer."""
-
-    async def address(self, attempt: Attempt) -> str:
-        """Where a browser goes to sign in for this attempt."""
-
-    async def redeem(self, code: str, issuer: str | None, attempt: Attempt) -> Person:
-        """Who came back with this code; `issuer` is what the answer names as its sender.
-
-        Raises `BadRequest` for what the provider did not make for us and for this attempt.
-        """
-
-    async def check(self) -> None:
-        """Asks the provider, at most twice a minute."""
 
 
 class SignIn(Protocol):

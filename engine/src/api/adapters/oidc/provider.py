@@ -1,4 +1,4 @@
-"""`IdentityProvider` (`services/signin.py`): discovery, the code flow with PKCE, ID token and userinfo."""
+"""`IdentityProvider` by OpenID Connect: discovery, the code flow with PKCE, ID token and userinfo."""
 
 import base64
 import hashlib

@@ -135,8 +135,8 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         signing_in = () if settings.local_mode else (accounts,)
         limiting = (rates,) if settings.rate_limiting_enabled else ()
         await stack.enter_async_context(_loading(*limiting, servers, model, checkpointer, legs, *signing_in, warm))
-        for part in (accounts, secrets, *([oidc] if oidc else [])):
-            stack.push_async_callback(part.cancel)
+        for part in (accounts.cancel, secrets.cancel, *([oidc.cancel] if oidc else [])):
+            stack.push_async_callback(part)
         yield services
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 
 from src.api.adapters.store.migrations import migrate
-from src.api.schemas.records import Call, Conversation, Message, Record, Run, SearchText
+from src.api.schemas.record import Record
+from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from tests.support.rows import row
 
 __all__ = ["CONVERSATIONS", "LONG", "RARE", "SEGMENTS", "fill"]

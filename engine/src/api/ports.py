@@ -54,7 +54,8 @@ from src.api.schemas.model import (
 from src.api.schemas.oidc import Attempt, Person
 from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Assign, Grouping, Where
-from src.api.schemas.records import Record, Tail, Tally
+from src.api.schemas.record import Record
+from src.api.schemas.records import Tail, Tally
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")

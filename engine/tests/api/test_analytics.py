@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from src.api.ports import Transaction
-from src.api.schemas.records import Approval, Call, ModelCall, Record, Run
+from src.api.schemas.record import Record
+from src.api.schemas.records import Approval, Call, ModelCall, Run
 from tests.support.app import Running, problem
 from tests.support.main_job import Job
 from tests.support.rows import row

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from src.api.schemas.records import AuditEntry
+from src.api.schemas.trail import AuditEntry
 from tests.support.app import PASSWORD, Running
 from tests.support.main_job import Job
 from tests.support.waiting import eventually

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from src.api.ports import Transaction
-from src.api.schemas.records import Approval, Conversation, Record, Run, User
+from src.api.schemas.record import Record
+from src.api.schemas.records import Approval, Conversation, Run, User
 from tests.support.app import Running, newcomer, problem
 from tests.support.talk import a_call, a_message, a_run, an_approval
 

@@ -8,17 +8,8 @@ import pytest_asyncio
 
 from src.api.ports import Reader, Transaction
 from src.api.schemas.query import Where
-from src.api.schemas.records import (
-    Approval,
-    AuditEntry,
-    Call,
-    Conversation,
-    Execution,
-    JournalEvent,
-    Message,
-    Run,
-    SearchText,
-)
+from src.api.schemas.records import Approval, Call, Conversation, Execution, JournalEvent, Message, Run, SearchText
+from src.api.schemas.trail import AuditEntry
 from src.api.services.beside import objects_of
 from src.api.services.erasure import erase_some
 from tests.support.app import problem

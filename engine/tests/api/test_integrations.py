@@ -16,7 +16,9 @@ from src.api.config.settings import Settings
 from src.api.errors import SecretsUnavailable, Unavailable
 from src.api.ports import Reader, Store, Transaction
 from src.api.schemas.query import no
-from src.api.schemas.records import AuditEntry, CredentialNote, Record, SealedCredentials, User
+from src.api.schemas.record import Record
+from src.api.schemas.records import CredentialNote, SealedCredentials, User
+from src.api.schemas.trail import AuditEntry
 from tests.support.app import Running, newcomer, problem, running
 from tests.support.connecting import jenkins
 from tests.support.vault import Vault, open_front

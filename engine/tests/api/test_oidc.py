@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from src.api.config.settings import Settings
 from src.api.ports import Reader, Transaction
-from src.api.schemas.records import AuditEntry, RefreshToken, User
+from src.api.schemas.records import RefreshToken, User
+from src.api.schemas.trail import AuditEntry
 from tests.support.app import PASSWORD, Running, given, newcomer, problem, registered, running, signed_in
 from tests.support.oidc_provider import PAGES, SECRET, Browser, Provider, a_browser
 

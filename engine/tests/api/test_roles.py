@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from src.api.ports import Transaction
-from src.api.schemas.records import ApiToken, Conversation, Integration, Record, User
+from src.api.schemas.record import Record
+from src.api.schemas.records import ApiToken, Conversation, Integration, User
 from tests.support.app import BASE, Running, given, registered, running, signed_in
 from tests.support.hostile_provider import CLIENT, hostile_provider
 from tests.support.oidc_provider import PAGES

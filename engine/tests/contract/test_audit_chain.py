@@ -9,7 +9,8 @@ from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
 from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.query import Plus
-from src.api.schemas.records import AuditEntry, AuditHead, Run, User
+from src.api.schemas.records import Run, User
+from src.api.schemas.trail import AuditEntry, AuditHead
 from src.api.utils.chain import GENESIS, entry_hash
 from tests.support.rows import row
 from tests.support.writing import insert

@@ -10,7 +10,7 @@ from src.api.adapters.store.store import TortoiseStore
 from src.api.errors import BadRequest
 from src.api.ports import Transaction
 from src.api.schemas.audit import Actor, AuditReport
-from src.api.schemas.records import AuditEntry, AuditHead, AuditSeal
+from src.api.schemas.trail import AuditEntry, AuditHead, AuditSeal
 from src.api.services import verifying
 from src.api.services.sealer import Sealer
 from src.api.services.seals import SEALS, SealKey, made_seal

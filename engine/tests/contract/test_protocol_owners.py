@@ -11,7 +11,8 @@ from src.api.adapters.store.store import TortoiseStore
 from src.api.errors import RunFenced, RunStopped
 from src.api.ports import ToolReply, Transaction
 from src.api.schemas.events import Completed
-from src.api.schemas.records import Approval, Call, Conversation, DeferredEvent, Execution, JournalEvent, Record, Run
+from src.api.schemas.record import Record
+from src.api.schemas.records import Approval, Call, Conversation, DeferredEvent, Execution, JournalEvent, Run
 from src.api.services.endings import Endings
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease, Leases, LeaseTimes

@@ -10,7 +10,8 @@ from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.errors import Conflict
 from src.api.ports import Reader, Transaction
 from src.api.schemas.query import Plus, above, below, no, other_than
-from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Record, Run, User
+from src.api.schemas.record import Record
+from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Run, User
 from tests.support.rows import row
 from tests.support.writing import insert, journal
 

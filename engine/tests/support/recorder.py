@@ -9,7 +9,8 @@ from src.api.errors import StoreUnavailable
 from src.api.ports import Bus, Clock, Delta, Notice, Reader, Transaction
 from src.api.schemas.base import Json
 from src.api.schemas.query import Grouping, Where
-from src.api.schemas.records import JournalEvent, Record, Run, Tail, Tally
+from src.api.schemas.record import Record
+from src.api.schemas.records import JournalEvent, Run, Tail, Tally
 
 __all__ = ["MemoryStore", "Recorder", "new_run"]
 

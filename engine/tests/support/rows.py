@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from src.api.schemas.records import Record
+from src.api.schemas.record import Record
 
 R = TypeVar("R", bound=Record)
 _EMPTY: dict[type, object] = {str: "", int: 0, bool: False}

@@ -19,7 +19,8 @@ from src.api.ports import (
     Transaction,
 )
 from src.api.schemas.base import JsonObject
-from src.api.schemas.records import Approval, Execution, Record, Run
+from src.api.schemas.record import Record
+from src.api.schemas.records import Approval, Execution, Run
 
 __all__ = ["Life", "MortalStore", "MortalTools", "Watched", "steps_of"]
 

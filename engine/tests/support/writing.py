@@ -2,7 +2,8 @@
 
 from src.api.ports import Store, Transaction
 from src.api.schemas.query import Assign, Plus, Where
-from src.api.schemas.records import JournalEvent, Record, Run
+from src.api.schemas.record import Record
+from src.api.schemas.records import JournalEvent, Run
 from tests.support.rows import row
 
 __all__ = ["change", "insert", "journal"]

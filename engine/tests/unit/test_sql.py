@@ -10,7 +10,9 @@ from src.api.adapters.store import sql
 from src.api.adapters.store.values import columns_of
 from src.api.schemas import records
 from src.api.schemas.query import Assign, Plus, Where, above, at_least, at_most, below, no, other_than
-from src.api.schemas.records import RECORDS, Approval, AuditEntry, Conversation, JournalEvent, Record, Run, User
+from src.api.schemas.record import Record
+from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Run, User
+from src.api.schemas.trail import AuditEntry
 from tests.support.rows import row
 
 GUARDS: list[tuple[type[Record], Where, dict[str, Assign]]] = [

@@ -5,14 +5,10 @@ same tables for the migrations; a test holds the two together.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
-
-class Record:
-    """A row. `table` names its table, `key` the columns that identify it."""
-
-    table: ClassVar[str]
-    key: ClassVar[tuple[str, ...]] = ("id",)
+from src.api.schemas.record import Record
+from src.api.schemas.trail import AuditEntry, AuditHead, AuditSeal
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,51 +331,6 @@ class SealedCredentials(Record):
     owner: str
     key_id: str
     sealed: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry(Record):
-    table = "audit"
-    key = ("stream", "n")
-    stream: str
-    n: int
-    action: str
-    actor: str
-    name: str
-    body: str
-    previous: str
-    hash: str
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class AuditHead(Record):
-    """Where a stream of the audit ends. `seal` is the one that covers it, None while entries from `since` on wait."""
-
-    table = "audit_heads"
-    key = ("stream",)
-    stream: str
-    n: int
-    hash: str
-    since: int
-    seal: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditSeal(Record):
-    """`heads` is the canonical JSON of what it covers: `[stream, since, n, hash]` for each stream that had moved."""
-
-    table = "audit_seals"
-    key = ("n",)
-    n: int
-    previous: str
-    heads: str
-    count: int
-    root: str
-    key_id: str
-    mac: str
-    hash: str
-    created_at: int
 
 
 RECORDS: Final = (

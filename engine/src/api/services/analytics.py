@@ -22,7 +22,8 @@ from src.api.schemas.analytics import (
     ToolFigures,
 )
 from src.api.schemas.query import Between, Day, Grouping, Rounded, Where, no
-from src.api.schemas.records import Approval, Call, ModelCall, Record, Run, Tally
+from src.api.schemas.record import Record
+from src.api.schemas.records import Approval, Call, ModelCall, Run, Tally
 from src.api.schemas.states import ENDED
 from src.api.services.access import Caller, Role
 

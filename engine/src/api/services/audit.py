@@ -9,8 +9,8 @@ from src.api.ports import Clock, Reader, Store
 from src.api.schemas.audit import AuditFilter, AuditItem, AuditPage, AuditReport
 from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.query import Condition, above, below
-from src.api.schemas.records import AuditEntry, AuditSeal
 from src.api.schemas.runs import Page
+from src.api.schemas.trail import AuditEntry, AuditSeal
 from src.api.services.access import Caller, Role
 from src.api.services.paging import Cursor
 from src.api.services.seals import SealKey

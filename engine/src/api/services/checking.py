@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from src.api.ports import Reader
 from src.api.schemas.audit import Fault
 from src.api.schemas.query import at_least, at_most
-from src.api.schemas.records import AuditEntry
+from src.api.schemas.trail import AuditEntry
 from src.api.services.seals import SealedHead
 from src.api.utils.chain import GENESIS, entry_hash
 

@@ -8,7 +8,7 @@ from typing import Literal
 from src.api.errors import EngineError
 from src.api.ports import Clock, Reader, Store
 from src.api.schemas.health import DatabaseHealth, Dependency, Readiness, State
-from src.api.schemas.records import AuditHead
+from src.api.schemas.trail import AuditHead
 from src.api.services.access import Caller, Role
 
 __all__ = ["Health", "Probe", "Remark"]

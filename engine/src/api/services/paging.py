@@ -8,7 +8,7 @@ from typing import TypeVar
 from src.api.errors import BadRequest
 from src.api.ports import Reader
 from src.api.schemas.query import below
-from src.api.schemas.records import Record
+from src.api.schemas.record import Record
 
 __all__ = ["Cursor", "newest"]
 

@@ -5,7 +5,7 @@ import logging
 from src.api.errors import StoreUnavailable, Unavailable
 from src.api.ports import Clock, Reader, Store, Transaction
 from src.api.schemas.query import Where
-from src.api.schemas.records import AuditHead, AuditSeal
+from src.api.schemas.trail import AuditHead, AuditSeal
 from src.api.services.seals import SEALS, SealKey, made_seal
 from src.api.utils.chain import GENESIS
 

@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from src.api.schemas.base import Json
-from src.api.schemas.records import AuditHead, AuditSeal
+from src.api.schemas.trail import AuditHead, AuditSeal
 from src.api.utils.canonical import canonical, sha256
 from src.api.utils.chain import GENESIS
 from src.api.utils.merkle import merkle_root

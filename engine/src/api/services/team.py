@@ -10,9 +10,10 @@ from src.api.ports import Ids, Reader, Store, Transaction
 from src.api.schemas.auth import AccountChange, UserView
 from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus, Scalar
-from src.api.schemas.records import AuditHead, User
+from src.api.schemas.records import User
 from src.api.schemas.runs import Page
 from src.api.schemas.team import Member, MemberChange, MemberList, MemberWanted
+from src.api.schemas.trail import AuditHead
 from src.api.services.access import Caller, Role
 from src.api.services.accounts import LOCAL_ADMIN, Accounts
 from src.api.services.acting import unfit_names

@@ -7,7 +7,7 @@ from src.api.errors import BadRequest
 from src.api.ports import Reader, Store
 from src.api.schemas.audit import AuditReport, Fault, SealView
 from src.api.schemas.query import above
-from src.api.schemas.records import AuditEntry, AuditHead, AuditSeal
+from src.api.schemas.trail import AuditEntry, AuditHead, AuditSeal
 from src.api.services.checking import Tampered, check_stretches
 from src.api.services.seals import SEALS, SealedHead, SealKey, flaw_of, heads_of
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from src.api.adapters.store.values import Column, columns_of, flags_of, is_possible, storable
 from src.api.schemas.query import Assign, Between, Compare, Condition, Plus, Scalar, Where
-from src.api.schemas.records import JournalEvent, Record, Run
+from src.api.schemas.record import Record
+from src.api.schemas.records import JournalEvent, Run
 
 __all__ = [
     "MAX_ROWS",

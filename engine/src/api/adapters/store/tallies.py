@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from src.api.adapters.store.sql import Parameters, Statement, column_of, quoted, where_of
 from src.api.schemas.query import Day, Grouping, Rounded, Where
-from src.api.schemas.records import Record
+from src.api.schemas.record import Record
 
 __all__ = ["MOST_GROUPS", "tally"]
 

@@ -11,7 +11,7 @@ from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
 from src.api.schemas.audit import Actor
 from src.api.schemas.query import Plus
-from src.api.schemas.records import AuditEntry, AuditHead
+from src.api.schemas.trail import AuditEntry, AuditHead
 from src.api.utils.chain import GENESIS, entry_hash
 
 __all__ = ["Note", "append"]

@@ -12,7 +12,8 @@ from src.api.adapters.store.trail import Note, append
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Assign, Grouping, Where
-from src.api.schemas.records import JournalEvent, Record, Run, Tail, Tally
+from src.api.schemas.record import Record
+from src.api.schemas.records import JournalEvent, Run, Tail, Tally
 from src.api.utils.canonical import canonical
 
 __all__ = ["TortoiseReader", "TortoiseTransaction"]

@@ -13,7 +13,8 @@ from tortoise.models import Model
 
 from src.api import models
 from src.api.schemas.query import Scalar
-from src.api.schemas.records import RECORDS, Record
+from src.api.schemas.record import Record
+from src.api.schemas.records import RECORDS
 from src.api.utils.text import clean
 
 __all__ = ["Column", "columns_of", "flags_of", "is_possible", "storable"]

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-import httpx
-
 from src.api.adapters.store.store import open_store
 from src.api.ports import Transaction
 from src.api.schemas.records import Conversation, Execution, Message, Run, Submission
-from tests.support.client import Client, Talk, settled
+from tests.support.client import Client, Talk
 from tests.support.connecting import integrations
 from tests.support.counting import Counting
+from tests.support.provider_scenario import by_provider
 from tests.support.reducer import reduce
 from tests.support.scenario import ANSWER, SLOWLY, asking
 from tests.support.waiting import eventually
@@ -356,22 +355,6 @@ def _lend_a_token(world: World, bearer: dict[str, str]) -> None:
     revoked = world.client.request("DELETE", f"/auth/tokens/{made.json()['id']}", headers=bearer)
     assert revoked.status_code in (204, 404), "404: revoked before the crash"
     assert world.client.request("GET", "/auth/me", headers=lent).status_code == 401
-
-
-def by_provider(world: World) -> None:
-    """Somebody comes in by an OpenID provider, twice: one account, whatever became of the first time."""
-    for _ in range(2):
-        assert world.client.persist(lambda: _sent_back(world)).status_code == 303
-    members = world.client.get("/team/members")["data"]
-    assert [(member["email"], member["role"]) for member in members] == [("zoe@example.com", "admin")]
-    assert world.client.get("/auth/me")["email"] == "zoe@example.com"
-
-
-def _sent_back(world: World) -> httpx.Response:
-    http, url = world.client.http, world.client.url
-    begun = settled(http.get(f"{url}/auth/oidc/login"))
-    back = http.get(begun.headers["location"]).headers["location"]
-    return settled(http.get(f"{url}/auth/oidc/callback?{back.partition('?')[2]}"))
 
 
 def _signed_in(world: World, email: str = "ada@example.org") -> dict[str, str]:

@@ -40,10 +40,9 @@ class RefreshToken(Model):
 
 
 class Identity(Model):
-    """Who a person is at an OpenID provider: `subject` is that of `issuer`, and never anybody else's."""
-
     id = identity()
     user_id = identity_ref(index=True)
+    # Who this person is at an OpenID provider.
     issuer = fields.CharField(max_length=500)
     subject = fields.CharField(max_length=255)
     created_at = milliseconds()

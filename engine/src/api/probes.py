@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["probes"]
 
 _POLICY = "what it would allow is asked for. GET /policy says why."
+_NO_KEY = "Integrations need CREDENTIALS_KEY, the same on every replica; make one with: openssl rand -hex 32."
 _LOADING = Remark("starting", "It is being loaded.")
 
 
@@ -59,8 +60,9 @@ def probes(
         remark = await _model(standing)
         return remark or (None if model.ready else _LOADING)
 
-    async def credentials() -> None:
+    async def credentials() -> Remark | None:
         await (await secrets()).check()
+        return Remark("off", _NO_KEY) if standing.settings.lacks_credentials_key else None
 
     return {
         "migrations": migrations,

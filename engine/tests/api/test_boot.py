@@ -73,15 +73,13 @@ def test_every_reason_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.promise("safe-defaults")
 def test_an_unmigrated_database_is_refused(tmp_path: Path, postgres_url: str) -> None:
-    said = refusal(tmp_path, JWT_SECRET=SECRET, CREDENTIALS_KEY=SECRET, POSTGRES_DATABASE_URL=postgres_url)
+    said = refusal(tmp_path, JWT_SECRET=SECRET, POSTGRES_DATABASE_URL=postgres_url)
     assert "aerich upgrade" in said
 
 
 @pytest.mark.promise("safe-defaults")
 def test_a_database_that_does_not_answer_is_refused(tmp_path: Path) -> None:
-    said = refusal(
-        tmp_path, JWT_SECRET=SECRET, CREDENTIALS_KEY=SECRET, POSTGRES_DATABASE_URL="postgres://me:hunter2@127.0.0.1:9/x"
-    )
+    said = refusal(tmp_path, JWT_SECRET=SECRET, POSTGRES_DATABASE_URL="postgres://me:hunter2@127.0.0.1:9/x")
     assert "hunter2" not in said
 
 
@@ -113,7 +111,7 @@ async def test_log_level_and_debug(tmp_path: Path, level: str, debug: str, reque
 
 async def test_it_starts_on_a_migrated_postgresql(tmp_path: Path, postgres_url: str) -> None:
     await migrate(postgres_url)
-    with uvicorn(tmp_path, JWT_SECRET=SECRET, CREDENTIALS_KEY=SECRET, POSTGRES_DATABASE_URL=postgres_url) as (
+    with uvicorn(tmp_path, JWT_SECRET=SECRET, POSTGRES_DATABASE_URL=postgres_url) as (
         _,
         address,
     ):

@@ -224,12 +224,12 @@ def test_where_credentials_go(env: pytest.MonkeyPatch, given: dict[str, str], st
 @pytest.mark.promise("safe-defaults")
 def test_replicas_have_to_share_the_key_of_the_local_store(env: pytest.MonkeyPatch) -> None:
     env.setenv("POSTGRES_DATABASE_URL", "postgres://db/x")
-    (problem,) = problems()
-    assert problem.startswith("CREDENTIALS_KEY: is not set, so replicas could not share")
+    env.setenv("JWT_SECRET", SECRET)
+    assert Settings.load().lacks_credentials_key
     for name, value in (("INTEGRATIONS_KUBE_CONTEXT", "prod"), ("CREDENTIALS_KEY", SECRET), ("LOCAL_MODE", "true")):
         with env.context() as more:
             more.setenv(name, value)
-            Settings.load()
+            assert not Settings.load().lacks_credentials_key
     env.setenv("CREDENTIALS_KEY", f"{SECRET}, {SECRET[::-1]}")
     assert [key.get_secret_value() for key in Settings.load().credentials_key] == [SECRET, SECRET[::-1]]
     assert SECRET[::-1] not in repr(Settings.load())

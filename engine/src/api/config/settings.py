@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     credentials_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), max_length=10, validate_default=True
     )
-    """Keys of the local store: the first seals, each opens. Last, for whether it is needed depends on the others."""
+    """Keys of the local store: the first seals, each opens."""
 
     @classmethod
     def load(cls) -> Self:
@@ -280,16 +280,16 @@ class Settings(BaseSettings):
 
     @field_validator("credentials_key")
     @classmethod
-    def _shared_by_replicas(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+    def _keys_strong_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(weakness(key.get_secret_value()) for key in value):
             raise ValueError("holds a key of less than 32 bytes, or an example; make one with: openssl rand -hex 32")
-        alone = info.data.get("local_mode") or info.data.get("postgres_database_url") is None
-        if not value and not alone and _secrets_store(info.data) == "local":
-            raise ValueError(
-                "is not set, so replicas could not share the credentials of integrations; make one with: openssl rand "
-                "-hex 32, or set INTEGRATIONS_SECRETS=kubernetes"
-            )
         return value
+
+    @property
+    def lacks_credentials_key(self) -> bool:
+        """Whether nothing can be sealed: replicas have to share a key, so none is made for them."""
+        alone = self.local_mode or self.embedded
+        return self.secrets_store == "local" and not alone and not self.credentials_key
 
     @property
     def secrets_store(self) -> Literal["kubernetes", "local"]:

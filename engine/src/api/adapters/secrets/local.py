@@ -51,9 +51,6 @@ class LocalSecrets:
         await self._store.transaction(body)
 
     async def check(self) -> None:
-        if not self._keys.ids:
-            raise SecretsRefused("There is no key to seal credentials with. Set CREDENTIALS_KEY.")
-
         async def body(reader: Reader) -> list[str]:
             return await reader.distinct(SealedCredentials, "key_id", {})
 

@@ -39,8 +39,7 @@ def _keys(settings: Settings) -> Keys:
     """
     file = settings.data_dir / "credentials_key"
     given = [key.get_secret_value() for key in settings.credentials_key]
-    alone = settings.local_mode or settings.embedded
-    made = alone and not given and settings.secrets_store == "local"
+    made = settings.secrets_store == "local" and not given and not settings.lacks_credentials_key
     return Keys([*given, *([kept_secret(file)] if made or file.exists() else [])])
 
 

@@ -19,6 +19,7 @@ from src.api.adapters.store.migrations import migrate
 from src.api.asgi import create_application
 from src.api.config.settings import Settings
 from src.api.endpoints.dependencies import Services
+from tests.support.waiting import PATIENCE
 
 BASE = "/api/v1"
 SECRET = "0123456789abcdef0123456789abcdef-of-the-tests"
@@ -109,7 +110,9 @@ def _migrated() -> bytes:
 @asynccontextmanager
 async def on_a_port(app: FastAPI) -> AsyncIterator[str]:
     """The application (its lifespan running already) on a real port; its address, with the base path."""
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+    # A connection that the server closes at the very moment of the next request fails that request.
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=round(PATIENCE))
+    server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -12,9 +12,10 @@ from hypothesis import strategies
 from schemathesis import Case, GenerationMode
 from schemathesis.config import SchemathesisConfig
 
+from tests.support.waiting import PATIENCE
+
 __all__ = ["Campaign"]
 
-WITHIN = 30
 MADE_BY_RULE = 3
 
 CONFIG: dict[str, Any] = {
@@ -85,7 +86,7 @@ class Campaign:
                     self.address,
                     session,
                     headers=dict(headers),
-                    timeout=WITHIN,
+                    timeout=PATIENCE,
                     additional_checks=[takes_what_it_declares],
                 )
                 self.sent[name] = self.sent.get(name, 0) + 1

@@ -33,6 +33,7 @@ def go_through(case: Case, forge: Forge, counting: Counting, folder: Path) -> No
         client = Client(engine)
         stack.callback(client.close)
         SCENARIOS[case.scenario](World(client, counting, f"t{abs(hash(case)):x}"))
+        client.http.cookies.clear()  # of a session that may be over
         assert client.get("/audit/verify")["status"] == "intact"
         if not client.revived:
             engine.gone()

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -46,6 +47,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "whole_suite: says something only when every test is collected")
     _seal_environment(config)
     _keep_in_memory()
+    _hear_ctrl_c()
+
+
+def _hear_ctrl_c() -> None:
+    """Started in the background, a suite ignores Ctrl-C, and so would every command that its tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _keep_in_memory() -> None:

@@ -20,8 +20,8 @@ help: ## show this list
 up: env ## start the engine and its tool server on 127.0.0.1, in local mode
 	@$(BIN)/python -m src.api.up $(ARGS)
 
-test: env ## run every test; ARGS="engine/tests/unit -k name" narrows it
-	@$(BIN)/pytest $(ARGS)
+test: env ## run every test, two files at a time; ARGS="engine/tests/unit -k name" narrows it
+	@$(BIN)/pytest $(or $(ARGS),--numprocesses=2 --dist=loadfile)
 
 lint: env ## ruff, black (checked, not changed), import-linter
 	@$(BIN)/ruff check .

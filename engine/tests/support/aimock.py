@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.guardian import Job, guard, release
-from tests.support.npm import await_port, free_port, installed
+from tests.support.npm import await_port, installed
+from tests.support.services import free_port
 
 __all__ = ["aimock"]
 

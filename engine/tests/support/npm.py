@@ -1,5 +1,6 @@
 """Programs from npm that tests start: installed into the checkout's `.tools` at the first use, where Node is there."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -12,7 +13,7 @@ from pathlib import Path
 from tests.support.services import PROJECT, UnavailableError
 from tests.support.waiting import PATIENCE
 
-__all__ = ["await_port", "free_port", "installed"]
+__all__ = ["await_port", "installed"]
 
 INSTALL_WITHIN_SECONDS = 240
 
@@ -22,12 +23,14 @@ def installed(package: str, version: str) -> Path:
     if not shutil.which("node") or not shutil.which("npm"):
         raise UnavailableError("install Node 20.15 or newer, with npm")
     folder = PROJECT / ".tools" / package.rpartition("/")[2]
+    folder.mkdir(parents=True, exist_ok=True)
     there = folder / "node_modules" / package
     manifest = there / "package.json"
-    if not manifest.is_file() or json.loads(manifest.read_text())["version"] != version:
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund"]
-        _run([*command, "--ignore-scripts", "--fetch-retries=0", f"{package}@{version}"], package)
+    with (folder / "installing").open("w") as taking_turns:
+        fcntl.flock(taking_turns, fcntl.LOCK_EX)
+        if not manifest.is_file() or json.loads(manifest.read_text())["version"] != version:
+            command = ["npm", "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund"]
+            _run([*command, "--ignore-scripts", "--fetch-retries=0", f"{package}@{version}"], package)
     return there
 
 
@@ -44,13 +47,6 @@ def _run(command: list[str], package: str) -> None:
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"npm could not install {package}") from error
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def await_port(port: int, what: str) -> None:

@@ -11,7 +11,8 @@ import httpx
 from fastapi import FastAPI
 
 from tests.support.guardian import Job, guard, release
-from tests.support.npm import await_port, free_port, installed
+from tests.support.npm import await_port, installed
+from tests.support.services import free_port
 
 __all__ = ["PAGES", "SECRET", "Browser", "Provider", "a_browser", "oidc_provider"]
 

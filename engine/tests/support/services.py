@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -29,6 +30,8 @@ from tests.support.guardian import Job, guard, release
 
 PROJECT = Path(__file__).resolve().parents[3]
 READY_WITHIN_SECONDS = 180
+PORTS = range(15_000, 30_000)
+"""Below those that systems give to outgoing connections."""
 CLUSTER_WITHIN_SECONDS = 480
 POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 POSTGRES_OPTIONS = {  # nothing in it outlives the tests, so nothing is synced to disk
@@ -254,10 +257,12 @@ def _current_context(kubeconfig: Path) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that was free a moment ago. Whoever is started there again finds it free again."""
+    for port in SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise UnavailableError("no port of 127.0.0.1 is free")
 
 
 @contextmanager

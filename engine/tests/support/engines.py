@@ -65,6 +65,7 @@ class Nursery:
             if "status" in told:
                 self._ended[told["pid"]] = told["status"]
             else:
+                self._ended.pop(told["pid"], None)  # of an earlier process of this number
                 self._born.put(told["pid"])
 
 
@@ -93,6 +94,7 @@ class Engine:
     database: str
     port: int = field(default_factory=free_port)
     pid: int = 0
+    asked_to_end: bool = False
 
     @property
     def url(self) -> str:
@@ -106,6 +108,11 @@ class Engine:
     def killed(self) -> bool:
         """Whether SIGKILL was what ended it."""
         return self.nursery.status(self.pid) == signal.SIGKILL
+
+    @property
+    def ended_as_asked(self) -> bool:
+        """Whether it ended in good order after it had been asked to."""
+        return self.asked_to_end and self.nursery.status(self.pid) == 0
 
     def start(self, failpoints: str = "") -> None:
         """Returns when it answers. `failpoints` as in `utils/failpoints.py`."""
@@ -121,6 +128,7 @@ class Engine:
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
+        self.asked_to_end = self.asked_to_end or number == signal.SIGTERM
         if self.alive:
             os.kill(self.pid, number)
 

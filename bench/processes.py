@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["START_WITHIN", "Process", "free_port", "started", "until"]
+__all__ = ["START_WITHIN", "Process", "started", "until"]
 
 START_WITHIN = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -109,9 +108,3 @@ def until(condition: Callable[[], object], what: str, within: float = START_WITH
             raise TimeoutError(f"{what}: not within {within:.0f} s")
         time.sleep(every)
     return time.perf_counter() - began
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from bench.client import Client
-from bench.processes import Process, free_port, started, until
+from bench.processes import Process, started, until
 from bench.words import SCRIPT
 from tests.support import services
 from tests.support.counting import GRANT_KEY, TOKEN, Counting
+from tests.support.services import free_port
 
 __all__ = ["API", "CHAT", "Stage"]
 

@@ -13,6 +13,7 @@ __all__ = [
     "Caller",
     "Role",
     "may_decide",
+    "require_admin",
     "require_change_rights",
     "require_scope",
     "sees",
@@ -58,6 +59,12 @@ class Caller:
         if self.machine:
             return Actor(f"token:{self.name}", f"of user:{self.id}")
         return Actor("local", self.name) if self.id == LOCAL else Actor(f"user:{self.id}", self.name)
+
+
+def require_admin(caller: Caller, to: str, *, machines: bool = False) -> None:
+    """Raises `Forbidden`, which says what only admins do; `machines`: whether an admin's token may do it too."""
+    if caller.role is not Role.ADMIN or (caller.machine and not machines):
+        raise Forbidden(f"Only admins {to}. Ask one of them.")
 
 
 def require_scope(caller: Caller, *, reads: bool) -> None:

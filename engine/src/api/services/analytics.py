@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from src.api.errors import BadRequest, Forbidden
+from src.api.errors import BadRequest
 from src.api.ports import Clock, Reader, Store
 from src.api.schemas.analytics import (
     Approvals,
@@ -25,7 +25,7 @@ from src.api.schemas.query import Between, Day, Grouping, Rounded, Where, no
 from src.api.schemas.record import Record
 from src.api.schemas.records import Approval, Call, ModelCall, Run, Tally
 from src.api.schemas.states import ENDED
-from src.api.services.access import Caller, Role
+from src.api.services.access import Caller, require_admin
 
 __all__ = ["Analytics"]
 
@@ -50,8 +50,7 @@ class Analytics:
 
     async def metrics(self, caller: Caller, since: date | None, until: date | None) -> Metrics:
         """Both days count. By default the last 30. Raises `Forbidden`, `BadRequest` for more than 366."""
-        if caller.role is not Role.ADMIN:
-            raise Forbidden("Only admins see the figures of everybody. Ask one of them.")
+        require_admin(caller, "see the figures of everybody", machines=True)
         last = until or datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
         first = since or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
         if not 0 <= (last - first).days < MOST_DAYS or _day(first) < 0:

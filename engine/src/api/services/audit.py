@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import orjson
 
-from src.api.errors import BadRequest, Forbidden
+from src.api.errors import BadRequest
 from src.api.ports import Clock, Reader, Store
 from src.api.schemas.audit import AuditFilter, AuditItem, AuditPage, AuditReport
 from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.query import Condition, above, below
 from src.api.schemas.runs import Page
 from src.api.schemas.trail import AuditEntry, AuditSeal
-from src.api.services.access import Caller, Role
+from src.api.services.access import Caller, require_admin
 from src.api.services.paging import Cursor
 from src.api.services.seals import SealKey
 from src.api.services.verifying import Verifier
@@ -22,6 +22,7 @@ AT_ONCE = 200
 SCANNED = 5_000
 """Entries that one request of a list looks at, where a filter leaves out most of them."""
 
+_TO_DO = "see the audit trail"
 _TIME = ("created_at", "stream", "n")
 
 
@@ -35,7 +36,7 @@ class Audit:
 
     async def page(self, caller: Caller, wanted: AuditFilter, cursor: str | None, limit: int) -> AuditPage:
         """Newest first. A page may be short while `has_more` says that there is more to look through."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO, machines=True)
         after = _place(cursor, wanted)
 
         async def body(reader: Reader) -> AuditPage:
@@ -45,7 +46,7 @@ class Audit:
 
     async def verify(self, caller: Caller, cursor: str | None, seal: str | None) -> AuditReport:
         """A bounded part of a check, from `cursor` on; see `Verifier`."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO, machines=True)
         return await self._verifier.verify(cursor, seal)
 
     def export(self, caller: Caller, wanted: AuditFilter) -> AsyncIterator[bytes]:
@@ -53,7 +54,7 @@ class Audit:
 
         Seals come only with an export of everything.
         """
-        _require_admin(caller)
+        require_admin(caller, _TO_DO, machines=True)
         return self._lines(wanted)
 
     async def _lines(self, wanted: AuditFilter) -> AsyncIterator[bytes]:
@@ -85,11 +86,6 @@ class Audit:
 
     async def _seals(self, after: int) -> list[AuditSeal]:
         return await self._store.read(lambda reader: reader.find(AuditSeal, {"n": above(after)}, "n", 20))
-
-
-def _require_admin(caller: Caller) -> None:
-    if caller.role is not Role.ADMIN:
-        raise Forbidden("Only admins see the audit trail. Ask one of them.")
 
 
 Place = tuple[int, str, int]

@@ -20,7 +20,7 @@ from src.api.schemas.integrations import (
 from src.api.schemas.query import Plus, Scalar, Where
 from src.api.schemas.records import CredentialNote, Integration, User
 from src.api.schemas.runs import Page
-from src.api.services.access import Caller, Role
+from src.api.services.access import Caller, Role, require_admin
 from src.api.services.accounts import LOCAL_ADMIN
 from src.api.services.keeping import Keeping
 from src.api.services.paging import Cursor, newest
@@ -29,6 +29,7 @@ from src.api.utils.redaction import Redactor
 
 __all__ = ["Integrations"]
 
+_TO_DO = "manage integrations"
 _STREAM = "integrations"
 _TAKEN = "There is an integration with this name already. Choose another, or change that one."
 _UNKNOWN = "There is no such integration."
@@ -53,7 +54,7 @@ class Integrations:
 
     async def list(self, caller: Caller, cursor: str | None, limit: int) -> IntegrationList:
         """All of them; the newest comes first."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         after = Cursor.parse(cursor)
 
         async def body(reader: Reader) -> tuple[Sequence[Integration], Sequence[CredentialNote]]:
@@ -68,7 +69,7 @@ class Integrations:
 
     async def add(self, caller: Caller, wanted: IntegrationWanted) -> IntegrationView:
         """Raises `Conflict` for a name that is taken, `Unprocessable`, and `SecretsUnavailable`: nothing was added."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         provider = provider_of(wanted.provider)
         metadata = self._metadata(provider, wanted.metadata)
         values = provider.credentials(wanted.credentials.get_secret_value())
@@ -102,7 +103,7 @@ class Integrations:
 
         Where credentials are sent changes only together with them: whoever could redirect them alone could read them.
         """
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         before = await self._known(integration_id)
         provider = provider_of(before.provider)
         metadata = self._metadata(provider, wanted.metadata) if wanted.metadata is not None else None
@@ -126,7 +127,7 @@ class Integrations:
 
     async def remove(self, caller: Caller, integration_id: str) -> IntegrationRemoved:
         """Gone at once; its credentials as soon as the place where they are kept answers."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
 
         async def body(tx: Transaction) -> list[str]:
             await _require_admin_still(tx, caller)
@@ -198,11 +199,6 @@ class Integrations:
     def _metadata(self, provider: Provider, given: JsonObject) -> JsonObject:
         check_metadata(given, self._redactor)
         return provider.metadata(given)
-
-
-def _require_admin(caller: Caller) -> None:
-    if caller.machine or caller.role is not Role.ADMIN:
-        raise Forbidden("Only admins manage integrations. Ask one of them.")
 
 
 async def _require_admin_still(tx: Transaction, caller: Caller) -> None:

@@ -18,6 +18,7 @@ from src.api.services.sessions import Sessions
 from src.api.services.signin import Begun, Entered, Returned
 from src.api.services.signing import Signing
 from src.api.services.team import give_role, lock_team
+from src.api.services.trail import actor_of, user_stream
 from src.api.services.users import NO_PASSWORD, Account
 
 __all__ = ["Door", "OidcSignIn"]
@@ -180,7 +181,7 @@ async def _identify(tx: Transaction, fresh: Identity, user: User) -> None:
 
 
 def _note(tx: Transaction, action: str, user: User, issuer: str, **more: str) -> None:
-    tx.audit(f"user:{user.id}", action, Account.of(user).caller("").actor, {"issuer": issuer, **more})
+    tx.audit(user_stream(user.id), action, actor_of(user), {"issuer": issuer, **more})
 
 
 def _unproved() -> Conflict:

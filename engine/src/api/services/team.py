@@ -14,7 +14,7 @@ from src.api.schemas.records import User
 from src.api.schemas.runs import Page
 from src.api.schemas.team import Member, MemberChange, MemberList, MemberWanted
 from src.api.schemas.trail import AuditHead
-from src.api.services.access import Caller, Role
+from src.api.services.access import Caller, Role, require_admin
 from src.api.services.accounts import LOCAL_ADMIN, Accounts
 from src.api.services.acting import unfit_names
 from src.api.services.paging import Cursor, newest
@@ -27,6 +27,7 @@ from src.api.utils.chain import GENESIS
 __all__ = ["Team", "give_role", "lock_team"]
 
 logger = logging.getLogger(__name__)
+_TO_DO = "manage the team"
 
 
 async def lock_team(tx: Transaction) -> None:
@@ -61,7 +62,7 @@ class Team:
 
     async def list(self, caller: Caller, cursor: str | None, limit: int) -> MemberList:
         """Everybody, removed members too; who came last comes first."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         after = Cursor.parse(cursor)
 
         async def body(reader: Reader) -> Sequence[User]:
@@ -75,7 +76,7 @@ class Team:
 
     async def add(self, caller: Caller, wanted: MemberWanted) -> Member:
         """Raises `Conflict` for an e-mail that somebody has, `BadRequest` for a password that won't do."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         _check_names(wanted.kubernetes_user, wanted.kubernetes_groups)
         email, user_id = wanted.email.lower(), self._ids.new()
         hashed = await (await self._accounts()).hashed(email, wanted.password)
@@ -95,7 +96,7 @@ class Team:
 
     async def change(self, caller: Caller, member_id: str, wanted: MemberChange) -> Member:
         """Raises `NotFound`, and `Conflict` where no admin would be left."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         _check_names(wanted.kubernetes_user, wanted.kubernetes_groups or ())
         return _member(await self._changed(caller, member_id, _values(wanted)))
 
@@ -104,12 +105,12 @@ class Team:
 
         What this person did stays on record, and a change that is under way is not cancelled.
         """
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         return _member(await self._changed(caller, member_id, {"is_active": False}))
 
     async def account(self, caller: Caller, user_id: str) -> UserView:
         """Anybody's account. Raises `NotFound`."""
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         return UserView.model_validate(await self._known(user_id), from_attributes=True)
 
     async def change_account(self, caller: Caller, user_id: str, wanted: AccountChange) -> UserView:
@@ -118,7 +119,7 @@ class Team:
         Raises `NotFound`, `BadRequest` for an e-mail or a password that won't do, and `Conflict` where no admin would
         be left.
         """
-        _require_admin(caller)
+        require_admin(caller, _TO_DO)
         accounts = await self._accounts()
         if user_id == caller.id:
             return await accounts.change_me(caller, wanted)
@@ -165,11 +166,6 @@ class Team:
         if not changed.is_active:
             await self._stop_runs(changed.id)
         return changed
-
-
-def _require_admin(caller: Caller) -> None:
-    if caller.machine or caller.role is not Role.ADMIN:
-        raise Forbidden("Only admins manage the team. Ask one of them.")
 
 
 async def _lock_for(tx: Transaction, caller: Caller) -> None:

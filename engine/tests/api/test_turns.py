@@ -43,6 +43,15 @@ async def test_a_busy_provider_is_asked_again(job: Job) -> None:
     assert answer.text == "Hello."
 
 
+async def test_the_first_token_is_announced_once_whichever_turn_brings_it(job: Job) -> None:
+    for said, turn in (("speak at length", 0), ("look, then speak", 1)):
+        answer = await job.me.ask(said)
+        assert answer.types.count("ttft") == 1
+        assert answer.types[: answer.types.index("ttft")].count("generation.complete") == turn
+        [*_, entry] = await job.me.timeline(answer.conversation_id)
+        assert entry["token_usage"]["ttft_ms"] == answer["ttft"]["duration"]
+
+
 async def test_a_refusal_is_not_repeated(job: Job) -> None:
     answer = await job.me.ask("refuse me")
     assert "retry" not in answer.types

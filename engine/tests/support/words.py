@@ -20,7 +20,7 @@ WORDS = Script(
     rules=[
         _first(_SET_TWO, Step(calls=[_set("${a}", "${x}"), _set("${b}", "${y}")])),
         _first(_SET, Step(calls=[_set("${a}", "${x}")])),
-        _first("read the thing", Step(calls=[Call(name="read_thing", arguments={"name": "a"})])),
+        _first("read the thing|look, then speak", Step(calls=[Call(name="read_thing", arguments={"name": "a"})])),
         _first("read five", Step(calls=[Call(name="slow_read", arguments={"together": 5}) for _ in range(5)])),
         _first("read slowly", Step(calls=[Call(name="slow_read", arguments={"ms": 20_000})])),
         _first("unknown tool", Step(calls=[Call(name="change_thin", arguments={})])),
@@ -38,6 +38,10 @@ WORDS = Script(
         Rule(
             when=When(user="for ever"),
             reply=Reply(steps=[Step(calls=[Call(name="read_thing", arguments={"name": "a"})])]),
+        ),
+        Rule(
+            when=When(user="look, then speak", results=1),
+            reply=Reply(steps=[Step(text=" ".join(["slowly"] * 50), delay=0.02)]),
         ),
         Rule(when=When(results=1), reply=Reply(steps=[Step(text="One result: ${result}")])),
         Rule(when=When(results=2), reply=Reply(steps=[Step(text="Two results, the last: ${result}")])),

@@ -338,6 +338,17 @@ async def test_long_journals_come_page_by_page(desk: Desk) -> None:
     assert [seq for _, seq in reader.got[1:]] == [n * N for n in range(1, 1203)]
 
 
+async def test_nothing_follows_the_last_event_of_a_run(desk: Desk) -> None:
+    async with aclosing(desk.streams.follow("run-1")) as stream:
+        assert (await anext(stream)).type == "ready"
+        desk.run.start("g1")
+        await desk.run.notice("tool.progress", call_id="c1")
+        await desk.run.notice("ttft", duration=12)
+        desk.run.rest()
+        kinds = [item.type async for item in stream]
+    assert kinds == ["ttft", "generation.start", "workflow_complete"]
+
+
 async def test_notices_are_passed_on_without_a_number(desk: Desk) -> None:
     desk.run.start("g1")
     reader = await desk.reader()

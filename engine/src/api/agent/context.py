@@ -37,13 +37,14 @@ class History:
 class Situation:
     """Where the run stands: its turns, the calls of the last one, what was said last, and turns without calls since.
 
-    `unfinished` is a generation that an owner began and died over.
+    `spoken` is whether there was any text or thinking yet; `unfinished` a generation that an owner began and died over.
     """
 
     turns: int
     calls: Sequence[Call]
     last: Message | None
     silent_turns: int
+    spoken: bool
     unfinished: str | None
 
 
@@ -115,7 +116,7 @@ class Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One leg of a run: what its nodes work with."""
+    """One leg of a run: what its nodes work with. `since` is when a person began to wait for it, in ms."""
 
     lease: Lease
     desk: Desk
@@ -129,7 +130,7 @@ class RunContext:
     max_turns: int
     max_auto_continue: int
     max_attempts: int
-    created_at: int
+    since: int
     failpoints: Failpoints
 
 

@@ -102,6 +102,6 @@ class Draft:
 
     async def _tell_first(self, now: int) -> None:
         self._first = False
-        self.ttft_ms = max(0, now - self._context.created_at)
+        self.ttft_ms = max(0, now - self._context.since)
         event = Ttft(type="ttft", duration=self.ttft_ms)
         await self._context.bus.publish(Notice(self._context.lease.run_id, EVENT.dump_json(event).decode(), now))

@@ -67,7 +67,7 @@ class Nodes:
         if situation.turns >= context.max_turns:
             await say(context, prompts.out_of_turns(context.max_turns), situation.unfinished)
             return {"route": "final"}
-        await self._turn.run(context, situation.turns, _nudge(situation), situation.unfinished)
+        await self._turn.run(context, situation, _nudge(situation))
         return {"route": _next(await context.desk.situation(), context)}
 
     @_ending_well

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from src.api.agent import prompts
 from src.api.agent.arguments import ArgumentChecker, CallRejected, unknown_tool
 from src.api.agent.assembly import AssembledCall, CallAssembler
-from src.api.agent.context import NewCall, RunContext, Said, TextEnd, unless_halted
+from src.api.agent.context import NewCall, RunContext, Said, Situation, TextEnd, unless_halted
 from src.api.agent.draft import Draft
 from src.api.agent.history import as_chat
 from src.api.agent.window import fit, tokens_of_tools
@@ -47,28 +47,35 @@ class ModelTurn:
     def __init__(self) -> None:
         self._checker = ArgumentChecker()
 
-    async def run(self, context: RunContext, turn: int, nudge: str | None, replaces: str | None) -> Said:
-        """The turn, committed. `replaces` is a generation that is begun anew.
+    async def run(self, context: RunContext, situation: Situation, nudge: str | None) -> Said:
+        """The turn, committed. `nudge` is what the model is told to go on by.
 
         Raises `ModelError` or `RunStopped` after keeping what had been said by then.
         """
         specs = await context.desk.specs()
-        said = await self._said(context, turn, specs, nudge, replaces)
+        silent = not situation.spoken
+        said = await self._said(context, specs, nudge, situation.unfinished, first=silent)
         if said.text or said.calls:
             await context.desk.commit_turn(said)
             return said
-        again = await self._said(context, turn, specs, prompts.empty_reply(), said.generation_id)
+        again = await self._said(context, specs, prompts.empty_reply(), said.generation_id, first=silent)
         if not (again.text or again.calls):
             return await say(context, "The model gave no answer, twice. Ask again or rephrase.", again.generation_id)
         await context.desk.commit_turn(again)
         return again
 
     async def _said(
-        self, context: RunContext, turn: int, specs: Mapping[str, ToolSpec], nudge: str | None, replaces: str | None
+        self,
+        context: RunContext,
+        specs: Mapping[str, ToolSpec],
+        nudge: str | None,
+        replaces: str | None,
+        *,
+        first: bool,
     ) -> Said:
         request = await _request(context, specs, nudge)
         for number in range(1, context.max_attempts + 1):
-            attempt = await _begin(context, request, specs, replaces, first=turn == 0)
+            attempt = await _begin(context, request, specs, replaces, first=first)
             try:
                 await unless_halted(context.lease, _stream(context, request, attempt))
                 return self._whole(context, attempt, specs)
@@ -80,6 +87,7 @@ class ModelTurn:
                     await _keep(context, attempt, "error")
                     raise
                 replaces = attempt.draft.generation_id
+                first = first and attempt.draft.ttft_ms is None
                 await _wait(context, error, number)
         raise AssertionError("unreachable")
 

@@ -65,8 +65,8 @@ class ToolCalls(BaseModel):
 
 
 class Figures(BaseModel):
-    """`ttft_ms`: from a model call's start to its first token. `duration_ms`: from a message to the end of a completed
-    run, the waiting for people included."""
+    """`ttft_ms`: how long a person waited for the first token of a run. `duration_ms`: from a message to the end of a
+    completed run, the waiting for people included."""
 
     runs: Runs = Runs()
     tokens: Tokens = Tokens()

@@ -77,7 +77,8 @@ class Desk:
             silent = next((at for at, each in enumerate(said) if each.turn in calling), len(said))
             current = [call for call in calls if call.turn == turns]
             begun = await unfinished(reader, self._lease.run_id)
-            return Situation(turns, latest(current), said[0] if said else None, silent, begun)
+            spoken = any(each.content or each.thinking for each in said)
+            return Situation(turns, latest(current), said[0] if said else None, silent, spoken, begun)
 
         return await self._office.store.read(body)
 
@@ -285,7 +286,8 @@ def _summed(before: JsonObject, said: Said) -> JsonObject:
         earlier = before.get(name, 0)
         total[name] = (earlier if isinstance(earlier, int) else 0) + int(getattr(said.usage, name))
     total["total_tokens"] = int(str(total["prompt_tokens"])) + int(str(total["completion_tokens"]))
-    total["ttft_ms"] = before.get("ttft_ms", said.ttft_ms)
+    earliest = before.get("ttft_ms")
+    total["ttft_ms"] = said.ttft_ms if earliest is None else earliest
     cost = before.get("cost")
     known = [each for each in (cost, said.usage.cost) if isinstance(each, int | float)]
     total["cost"] = sum(known) if known else None

@@ -96,7 +96,7 @@ class Legs:
             max_turns=self._limits.max_turns,
             max_auto_continue=self._limits.max_auto_continue,
             max_attempts=choice.max_attempts,
-            created_at=run.created_at,
+            since=run.created_at if run.turn == 0 else self._clock.now(),
             failpoints=self._office.failpoints,
         )
 

@@ -107,18 +107,23 @@ class _Follower:
         return [self.own("ready", now), *await self._merge(tail)]
 
     async def take(self, signals: Sequence[Signal]) -> list[StreamItem]:
-        """What the signals bring that is new to the reader."""
+        """What the signals bring that is new to the reader. A look runs ahead of them, and may bring the run's end."""
+        early: list[StreamItem] = []
         items: list[StreamItem] = []
         looked = False
         for signal in signals:
             if isinstance(signal, Notice):
-                items.append(self._notice(signal))
+                notice = self._notice(signal)
+                if notice.type == "ttft":
+                    early.append(notice)
+                elif not self.ended:
+                    items.append(notice)
             elif not looked and self._calls_for_a_look(signal):
                 looked = True
                 items += await self._look()
             if isinstance(signal, Delta):
                 items += self._delta(signal)
-        return items
+        return early + items
 
     def own(self, kind: str, now: int) -> StreamItem:
         """An event of the stream itself."""

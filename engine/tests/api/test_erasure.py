@@ -6,9 +6,21 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from src.api.ports import Reader, Transaction
+from src.api.errors import NotFound
+from src.api.ports import Evidence, Reader, ToolReply, Transaction
+from src.api.schemas.audit import ENGINE
 from src.api.schemas.query import Where
-from src.api.schemas.records import Approval, Call, Conversation, Execution, JournalEvent, Message, Run, SearchText
+from src.api.schemas.records import (
+    Approval,
+    Call,
+    Conversation,
+    DeferredEvent,
+    Execution,
+    JournalEvent,
+    Message,
+    Run,
+    SearchText,
+)
 from src.api.schemas.trail import AuditEntry
 from src.api.services.beside import objects_of
 from src.api.services.erasure import erase_some
@@ -116,3 +128,39 @@ async def test_a_deleted_conversation_with_nothing_in_it(office: Job) -> None:
     made = (await office.me.client.post("/conversations", json={"title": SECRET})).json()["id"]
     await office.me.client.delete(f"/conversations/{made}")
     assert (await _erased(office, made)).title is None
+
+
+async def test_an_answer_that_comes_after_the_erasure_brings_nothing_back(office: Job) -> None:
+    """More than an hour after the outcome became unknown, say; that it ended, and how, is still worth knowing."""
+    asked = await office.me.ask(f"set {SECRET}-late=3")
+    await office.me.decide(asked, asked.waiting[0])
+    store, call_id = office.running.services.chat._store, asked.waiting[0]
+    verification = office.running.services.verification
+    run, own = {"run_id": asked.run_id}, {"id": call_id}
+
+    async def long_unknown(tx: Transaction) -> None:
+        await tx.change(Execution, own, state="unknown", result="[]", started_at=1)
+        await tx.change(Call, own, status="unknown", result="[]")
+
+    await store.transaction(long_unknown)
+    before, call = (await _of(office, Execution, own))[0], (await _of(office, Call, own))[0]
+    await office.me.client.delete(f"/conversations/{asked.conversation_id}")
+    await _erased(office, asked.conversation_id)
+
+    seen = Evidence("looks_applied", SECRET)
+    with pytest.raises(NotFound, match="was deleted"):
+        await verification._note(before, call, seen, ENGINE)
+    with pytest.raises(NotFound, match="was deleted"):
+        await verification._move(before, call, "applied", "somebody", SECRET, "settled")
+    late = ToolReply("succeeded", [{"type": "text", "text": SECRET}], effect="done")
+    assert await verification._outcomes.record_change(call, before.nonce, late)
+
+    executions, calls = await _of(office, Execution, run), await _of(office, Call, run)
+    assert [(each.state, each.effect) for each in executions] == [("succeeded", "done")]
+    assert [each.status for each in calls] == ["completed"]
+    assert SECRET not in str([*executions, *calls, *await _of(office, Run, {"id": asked.run_id})])
+    for kind in (JournalEvent, DeferredEvent, Message, SearchText):
+        assert await _of(office, kind, run) == [], kind
+    trail = await _of(office, AuditEntry, {"stream": f"run:{asked.run_id}"})
+    assert trail[-1].action == "tool.result"
+    assert SECRET not in trail[-1].body

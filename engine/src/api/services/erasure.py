@@ -21,7 +21,7 @@ from src.api.schemas.records import (
 from src.api.schemas.states import NOT_ENDED
 from src.api.services.beside import lasting_objects
 
-__all__ = ["erase_some"]
+__all__ = ["erase_some", "is_erased"]
 
 RUNS = 10
 """Of one conversation, in one transaction."""
@@ -51,6 +51,11 @@ async def erase_some(tx: Transaction, conversation_id: str) -> None:
         await tx.remove(SearchText, {"conversation_id": conversation_id})
         await tx.change(Conversation, {"id": conversation_id}, title=None, metadata="{}", erase_due=None)
         tx.audit(f"user:{held.owner_id}", "conversation.erased", ENGINE, {"conversation_id": conversation_id})
+
+
+async def is_erased(tx: Transaction, run_id: str) -> bool:
+    """Whether this run, whose row the transaction has locked, has been erased: it is then to get no contents again."""
+    return not await tx.find(Message, {"run_id": run_id}, limit=1)
 
 
 async def _is_under_way(tx: Transaction, conversation_id: str, runs: list[str], now: int) -> bool:

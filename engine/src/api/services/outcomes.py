@@ -9,6 +9,7 @@ from src.api.schemas.events import Event, ToolError, ToolResult, ToolUnknown
 from src.api.schemas.records import Call, Execution, Run
 from src.api.schemas.states import ENDED
 from src.api.services.calls import decided_event, let_next_execute, next_version, settle, supersede_after
+from src.api.services.erasure import is_erased
 from src.api.services.journal import Journal
 from src.api.services.settings import Limits
 from src.api.utils.canonical import canonical
@@ -92,6 +93,8 @@ class Outcomes:
     ) -> bool:
         """The end of an execution, with or without the run's lease. False if it was settled before.
 
+        Of one whose conversation was erased meanwhile, how it ended is recorded, and nothing that it said.
+
         `fence` is the caller's own, where it holds the run and streams no text of it.
         """
         outcome = self.of(reply)
@@ -117,21 +120,26 @@ class Outcomes:
             return False
         if outcome.state == "unknown" and fence not in (None, run.fence):
             raise RunFenced("Another worker owns this run by now, so it says what is not known.")
+        erased = was.state == "unknown" and await is_erased(tx, run.id)
+        kept = replace(outcome, content=[], error=None) if erased else outcome
         moved = await tx.change(
             Execution,
             {"id": call.id, "nonce": nonce, "state": ("started", "unknown")},
             state=outcome.state,
             effect=outcome.effect,
             code=outcome.code,
-            result=outcome.result,
-            error=outcome.error,
+            result=kept.result,
+            error=kept.error,
             settled_by=settled_by,
             ended_at=now,
         )
         if moved is None:
             return False
-        await settle(tx, call, outcome.status, now, error=outcome.error, result=outcome.result)
+        await settle(tx, call, outcome.status, now, error=kept.error, result=kept.result)
         events = [self.event(call, outcome)]
+        if erased:
+            self._journal.tell_only(tx, run.id, events)
+            return True
         if was.state == "started" and run.turn == call.turn and run.state not in ENDED:
             events += await self._rest_of_turn(tx, run, call, moved, now)
         # Who started it waits for it and streams nothing; once it is unknown, the owner has gone on.

@@ -13,6 +13,7 @@ from src.api.schemas.records import Call, Execution, Run
 from src.api.schemas.runs import ApprovalView
 from src.api.services.access import Caller, may_decide, visible_conversation
 from src.api.services.calls import settle
+from src.api.services.erasure import is_erased
 from src.api.services.inbox import Inbox
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease
@@ -27,6 +28,7 @@ NEVER_RAN = ToolReply(
     "failed", error="It never ran, and never will: the tool server refuses its grant.", code="never_ran", effect="none"
 )
 _APPLIED = "A person settled it: the change was applied."
+_GONE = "This conversation was deleted in the meantime, and what was said in it is gone."
 _NOT_APPLIED = "A person settled it: the change was not applied."
 
 
@@ -123,6 +125,8 @@ class Verification:
             )
             if run is None or moved is None:
                 raise Conflict("Somebody settled this outcome in the meantime. Look at it again.")
+            if await is_erased(tx, run.id):
+                raise NotFound(_GONE)
             status = "completed" if outcome == "applied" else "error"
             await settle(tx, call, status, now, error=why)
             await self._journal.record_or_defer(tx, run, [_verified(call, outcome, why)], now, actor)
@@ -132,6 +136,8 @@ class Verification:
     async def _note(self, execution: Execution, call: Call, evidence: Evidence, actor: Actor) -> None:
         async def body(tx: Transaction) -> None:
             run = await tx.change(Run, {"id": call.run_id}, touched_at=await tx.now())
+            if await is_erased(tx, call.run_id):
+                raise NotFound(_GONE)
             text = canonical({"verdict": evidence.verdict, "detail": clean(evidence.detail)})
             noted = await tx.change(Execution, {"id": execution.id, "state": "unknown"}, evidence=text)
             if run is not None and noted is not None:

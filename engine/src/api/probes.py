@@ -1,7 +1,7 @@
 """What `/health/ready` asks of each dependency. Looks only at what is there: no request of a model is ever made."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from src.api.adapters.late import Late
 from src.api.errors import ToolsUnavailable
@@ -97,7 +97,8 @@ async def _cluster(standing: Standing) -> Remark:
     name, need = cluster_line(standing.asked, standing.replaced)
     if standing.sandbox is not None and standing.replaced.cluster:
         await standing.sandbox.check()
-    return Remark("ok", " ".join(part for part in (f"Cluster: {name}.", need) if part))
+    state: Literal["ok", "degraded"] = "degraded" if need and not standing.replaced.cluster else "ok"
+    return Remark(state, " ".join(part for part in (f"Cluster: {name}.", need) if part))
 
 
 async def _model(standing: Standing) -> Remark | None:

@@ -63,6 +63,16 @@ async def test_ready_with_redis(settings: Callable[..., Settings], redis_url: st
     assert next(one["state"] for one in found if one["name"] == "redis") == "ok"
 
 
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/mcp"])
+async def test_no_cluster_at_all_is_told(settings: Callable[..., Settings], url: str | None) -> None:
+    nowhere = {"environment": {"HOME": "/nonexistent"}, "mcp_server_url": url}
+    async with running(settings(sandbox="none", **nowhere)) as engine, engine.client() as client:
+        found = (await client.get("/health/ready")).json()["dependencies"]
+    cluster = next(one for one in found if one["name"] == "cluster")
+    assert cluster["state"] == ("ok" if url else "degraded"), cluster
+    assert url or "kubeconfig" in cluster["hint"]
+
+
 async def test_redis_that_is_down_degrades_only(settings: Callable[..., Settings]) -> None:
     async with running(settings(redis_url="redis://127.0.0.1:9/0")) as engine, engine.client() as client:
         answer = await client.get("/health/ready")

@@ -10,10 +10,10 @@ from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.store.store import TortoiseStore
 from src.api.errors import RunFenced, RunStopped
 from src.api.ports import ToolReply, Transaction
-from src.api.schemas.events import Completed
+from src.api.schemas.events import Completed, TitleGenerated
 from src.api.schemas.record import Record
 from src.api.schemas.records import Approval, Call, Conversation, DeferredEvent, Execution, JournalEvent, Run
-from src.api.services.endings import Endings
+from src.api.services.endings import Ending, Endings
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease, Leases, LeaseTimes
 from src.api.services.outcomes import STALE, Outcomes
@@ -168,3 +168,20 @@ async def test_all_that_waited_for_a_border_is_told_at_it(store: TortoiseStore) 
     assert (await store.transaction(body)).journal == 251
     told = await store.read(lambda reader: reader.find(JournalEvent, {"run_id": "r"}, "n"))
     assert [each.n for each in told] == list(range(1, 252))
+
+
+@pytest.mark.promise("ordered")
+async def test_what_still_waits_for_a_border_is_told_before_the_end(store: TortoiseStore) -> None:
+    """Who follows a run reads no further than the event that ends it."""
+    await _write(store, row(Conversation, id="c", title="A title", metadata="{}"), _run(fence=1))
+    run = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert run is not None
+    title = TitleGenerated(type="conversation.title.generated", title="A title")
+    await store.transaction(lambda tx: Journal(IDS).record_or_defer(tx, run, [title], 0))
+    lease = Lease(run, CLOCK, 15, CLOCK.boot())
+    await Endings(store, Journal(IDS), IDS).end_owned(lease, Ending("completed"))
+    told = await store.read(lambda reader: reader.find(JournalEvent, {"run_id": "r"}, "n"))
+    assert [each.type for each in told] == ["conversation.title.generated", "completed", "workflow_complete"]
+    ended = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert ended is not None
+    assert (ended.journal, ended.rest) == (3, 3)

@@ -54,8 +54,9 @@ class Endings:
             how = Ending("stopped") if run.stop_at is not None and ending.state == "completed" else ending
             lost = await unfinished(tx, run.id)
             events = [] if lost is None else dropped(lost, self._ids)
-            events += [*await self._stop_calls(tx, run, now), *_last_events(run, how, now)]
-            run = await self._journal.record_as_owner(tx, run.id, lease.fence, events, now)
+            events += await self._stop_calls(tx, run, now)
+            last = _last_events(run, how, now)
+            run = await self._journal.record_as_owner(tx, run.id, lease.fence, events, now, last)
             await self._close(tx, run, how, now)
             return await self.promote(tx, run.conversation_id, now)
 

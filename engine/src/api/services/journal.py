@@ -35,23 +35,30 @@ class Journal:
         self._ids = ids
 
     async def record_as_owner(
-        self, tx: Transaction, run_id: str, fence: int, events: Sequence[Event | EndOfText], now: int
+        self,
+        tx: Transaction,
+        run_id: str,
+        fence: int,
+        events: Sequence[Event | EndOfText],
+        now: int,
+        last: Sequence[Event] = (),
     ) -> Run:
         """Records at a border of the owner's text, deferred events after its own. The run as it is then.
 
-        Without events it only locks the run and makes sure that it is owned, at a border or not. Raises `RunFenced`
-        unless the run is still `running` under this fence.
+        `last` come after all else: those with which the run rests or ends. Without events it only locks the run and
+        makes sure that it is owned, at a border or not. Raises `RunFenced` unless it is `running` under this fence.
         """
         run = await tx.change(
             Run, {"id": run_id, "fence": fence, "state": "running"}, journal=Plus(len(events)), touched_at=now
         )
         if run is None:
             raise RunFenced("Another worker owns this run by now.")
-        if not events:
+        if not events and not last:
             return run
-        _audit(tx, run_id, events, ENGINE)
+        _audit(tx, run_id, [*events, *last], ENGINE)
         await self._write(tx, run.id, run.journal - len(events), events, now)
-        return await self._flush(tx, run, now)
+        run = await self._flush(tx, run, now)
+        return await self._add(tx, run, last, now) if last else run
 
     async def record(self, tx: Transaction, run_id: str, events: Sequence[Event], now: int, by: Actor = ENGINE) -> Run:
         """Records for whoever changes a run that nobody streams; a resting run then rests at the last of them."""
@@ -87,10 +94,14 @@ class Journal:
 
     async def _flush(self, tx: Transaction, run: Run, now: int) -> Run:
         while waiting := await tx.find(DeferredEvent, {"run_id": run.id}, "id", MAX_AT_ONCE):
-            await self._write(tx, run.id, run.journal, [EVENT.validate_json(each.body) for each in waiting], now)
+            run = await self._add(tx, run, [EVENT.validate_json(each.body) for each in waiting], now)
             await tx.remove(DeferredEvent, {"id": tuple(each.id for each in waiting)})
-            run = await tx.change(Run, {"id": run.id}, journal=Plus(len(waiting))) or run
         return run
+
+    async def _add(self, tx: Transaction, run: Run, events: Sequence[Event], now: int) -> Run:
+        """More of a run that this transaction has locked."""
+        await self._write(tx, run.id, run.journal, events, now)
+        return await tx.change(Run, {"id": run.id}, journal=Plus(len(events))) or run
 
     async def _write(
         self, tx: Transaction, run_id: str, last: int, events: Sequence[Event | EndOfText], now: int

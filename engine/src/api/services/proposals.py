@@ -153,9 +153,8 @@ class Proposals:
             await let_next_execute(tx, run, now, self._limits.execute_ms)
             first = first_open_change(await calls_of_turn(tx, run))
             rests = first is not None and first.status == "awaiting_approval"
-            if rests:
-                events += resting_events(run, now)
-            run = await self._journal.record_as_owner(tx, run.id, lease.fence, events, now)
+            last = resting_events(run, now) if rests else []
+            run = await self._journal.record_as_owner(tx, run.id, lease.fence, events, now, last)
             if rests:
                 await rest(tx, run, now)
             return rests

@@ -74,7 +74,7 @@ async def test_paging_meets_each_once_even_within_one_millisecond(ana: tuple[Run
     engine, client = ana
     owner = (await client.get("/auth/me")).json()["id"]
     rows = [
-        Conversation(f"{n:032}", owner, f"Number {n}", True, "{}", 0, 1000, 1000 + n // 4, None, None)
+        Conversation(f"{n:032}", owner, f"Number {n}", True, "{}", 0, 1000, 1000 + n // 4, None, None, None)
         for n in range(23)
     ]
     await _insert(engine, *rows)

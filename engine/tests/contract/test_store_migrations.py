@@ -24,20 +24,24 @@ from tests.support.waiting import PATIENCE
 from tests.support.writing import insert
 
 MIGRATIONS = PROJECT / "engine" / "migrations"
-INITIAL = "0001_initial"
+ALL = sorted(path.stem for path in MIGRATIONS.glob("0*.py"))
+"""Those that the program has; tests add `LATER` to them."""
+
+LAST = ALL[-1]
+LATER = f"{len(ALL) + 1:04}_colour"
 ADDED = """from tortoise import fields, migrations
 from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0001_initial")]
+    dependencies = [("models", "LAST")]
     initial = False
     operations = [
         ops.AddField(model_name="Run", name="colour", field=fields.CharField(max_length=20, db_default="grey")),
         ops.AddField(model_name="JournalEvent", name="weight", field=fields.IntField(db_default=7)),
         %s
     ]
-"""
+""".replace("LAST", LAST)
 FAILS = 'ops.RunSQL(sql="SELECT nonsense FROM nowhere")'
 RUN = row(Run, id="r", conversation_id="c", state="running", usage='{"a":1}', journal=2**53 + 1)
 EVENT = row(JournalEvent, run_id="r", n=1, body="ä")
@@ -53,12 +57,12 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`later_version(operation)`: from now on the program has a second migration."""
+    """`later_version(operation)`: from now on the program has one migration more."""
 
     def add(operation: str) -> None:
         package = tmp_path / "program" / "migrations"
         shutil.copytree(MIGRATIONS, package, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-        (package / "0002_colour.py").write_text(ADDED % operation)
+        (package / f"{LATER}.py").write_text(ADDED % operation)
         monkeypatch.syspath_prepend(str(package.parent))
         for name in [name for name in sys.modules if name.partition(".")[0] == "migrations"]:
             monkeypatch.delitem(sys.modules, name)
@@ -75,14 +79,15 @@ def query(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 async def test_up_and_down(empty_url: str) -> None:
-    assert await migrate(empty_url) == [INITIAL]
+    assert await migrate(empty_url) == ALL
     assert await migrate(empty_url) == []
     assert await pending(empty_url) == []
-    assert await history(empty_url) == [INITIAL]
-    assert await downgrade(empty_url) == [INITIAL]
+    assert await history(empty_url) == ALL
+    for name in reversed(ALL):
+        assert await downgrade(empty_url) == [name]
     assert await downgrade(empty_url) == []
-    assert await pending(empty_url) == [INITIAL]
-    assert await migrate(empty_url) == [INITIAL]
+    assert await pending(empty_url) == ALL
+    assert await migrate(empty_url) == ALL
 
 
 async def test_the_models_ask_for_nothing_that_no_migration_makes() -> None:
@@ -116,15 +121,15 @@ async def test_an_upgrade_and_its_downgrade_keep_the_rows(store_url: str, later_
     before = _uniques(store_url)
 
     later_version("")
-    assert await pending(store_url) == ["0002_colour"]
-    assert await migrate(store_url) == ["0002_colour"]
+    assert await pending(store_url) == [LATER]
+    assert await migrate(store_url) == [LATER]
     assert query(store_url, "SELECT colour FROM runs") == [("grey",)]
     assert query(store_url, "SELECT weight FROM events") == [(7,)]
     async with open_store(store_url) as store:  # the program of before still works on it
         assert await store.read(lambda reader: reader.get(Run, id="r")) == RUN
         await insert(store, row(Run, id="r2", conversation_id="c2"))
 
-    assert await downgrade(store_url, INITIAL) == ["0002_colour"]
+    assert await downgrade(store_url, LAST) == [LATER]
     async with open_store(store_url) as store:
         assert await store.read(lambda reader: reader.get(Run, id="r")) == RUN
         assert await store.read(lambda reader: reader.find(JournalEvent, {})) == [EVENT]
@@ -165,12 +170,12 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(
     with pytest.raises(StoreUnavailable):
         await migrate(store_url)
 
-    assert await history(store_url) == [INITIAL]
+    assert await history(store_url) == ALL
     with pytest.raises((sqlite3.OperationalError, psycopg.errors.UndefinedColumn)):
         query(store_url, "SELECT colour FROM runs")
 
     later_version("")
-    assert await migrate(store_url) == ["0002_colour"]
+    assert await migrate(store_url) == [LATER]
 
 
 async def test_of_processes_that_migrate_at_once_one_does_it(empty_url: str) -> None:
@@ -180,13 +185,13 @@ async def test_of_processes_that_migrate_at_once_one_does_it(empty_url: str) -> 
         store_process(empty_url, "migrate") as third,
     ):
         lines = sorted([first.line(), second.line(), third.line()])
-    assert lines == ["", "", INITIAL]
+    assert lines == ["", "", " ".join(ALL)]
     assert [process.returncode for process in (first, second, third)] == [0, 0, 0]
 
 
 async def test_tasks_that_migrate_at_once(empty_url: str) -> None:
     done = await asyncio.gather(*(migrate(empty_url) for _ in range(3)))
-    assert sorted(done) == [[], [], [INITIAL]]
+    assert sorted(done) == [[], [], ALL]
 
 
 async def test_a_migration_waits_for_a_writer_of_the_same_file(sqlite_store_url: str) -> None:
@@ -197,10 +202,10 @@ async def test_a_migration_waits_for_a_writer_of_the_same_file(sqlite_store_url:
 
 
 async def test_a_target_that_is_not_there_is_refused(store_url: str) -> None:
-    with pytest.raises(ValueError, match="there are: 0001_initial"):
-        await downgrade(store_url, "0009_nothing")
-    assert await downgrade(store_url, INITIAL) == []
-    assert await downgrade(store_url, EVERYTHING) == [INITIAL]
+    with pytest.raises(ValueError, match=f"there are: {', '.join(ALL)}"):
+        await downgrade(store_url, "0999_nothing")
+    assert await downgrade(store_url, LAST) == []
+    assert await downgrade(store_url, EVERYTHING) == ALL[::-1]
 
 
 @pytest.mark.promise("fail-closed")
@@ -242,13 +247,17 @@ def test_the_command(tmp_path: Path, empty_url: str) -> None:
     setting = f"DATA_DIR={tmp_path / 'new'}\n" if "sqlite" in empty_url else f"POSTGRES_DATABASE_URL={empty_url}\n"
     (tmp_path / ".env").write_text(setting)
 
-    assert aerich("upgrade", folder=tmp_path).stdout == "applied 0001_initial\n"
+    assert aerich("upgrade", folder=tmp_path).stdout == _lines("applied", *ALL)
     assert "nothing to apply" in aerich("upgrade", folder=tmp_path).stdout
-    assert aerich("history", folder=tmp_path).stdout == "0001_initial\n"
-    assert "models.0001_initial" in aerich("heads", folder=tmp_path).stdout
+    assert aerich("history", folder=tmp_path).stdout == "".join(f"{name}\n" for name in ALL)
+    assert f"models.{LAST}" in aerich("heads", folder=tmp_path).stdout
     assert "No changes detected" in aerich("migrate", folder=tmp_path).stdout
     assert aerich("downgrade", folder=tmp_path).returncode == 2
-    assert aerich("downgrade", "--yes", folder=tmp_path).stdout == "undone 0001_initial\n"
+    assert aerich("downgrade", "--yes", folder=tmp_path).stdout == _lines("undone", LAST)
+
+
+def _lines(done: str, *names: str) -> str:
+    return "".join(f"{done} {name}\n" for name in names)
 
 
 def test_a_new_migration_is_written_and_applied(tmp_path: Path) -> None:
@@ -260,13 +269,11 @@ def test_a_new_migration_is_written_and_applied(tmp_path: Path) -> None:
 
     told = aerich("migrate", "--name", "thinking", folder=tmp_path, DATA_DIR=str(tmp_path))
     assert told.returncode == 0, told.stderr
-    written = (package / "0002_thinking.py").read_text()
+    added = f"{len(ALL) + 1:04}_thinking"
+    written = (package / f"{added}.py").read_text()
     assert "thinking_ms" in written
     assert str(tmp_path) not in written
-    assert (
-        aerich("upgrade", folder=tmp_path, DATA_DIR=str(tmp_path)).stdout
-        == "applied 0001_initial\napplied 0002_thinking\n"
-    )
+    assert aerich("upgrade", folder=tmp_path, DATA_DIR=str(tmp_path)).stdout == _lines("applied", *ALL, added)
 
 
 def test_what_is_wrong_is_said_and_not_thrown(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Conversation(Model):
     updated_at = milliseconds()
     deleted_at = milliseconds(null=True)
     erase_due = milliseconds(null=True)
+    title_by = fields.CharField(max_length=16, null=True)
 
     class Meta:
         table = "conversations"

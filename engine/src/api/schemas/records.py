@@ -29,7 +29,10 @@ class User(Record):
 
 @dataclass(frozen=True, slots=True)
 class Conversation(Record):
-    """`erase_due`: when what a deleted one held is to be looked at next; None once it is erased."""
+    """`erase_due`: when what a deleted one held is to be looked at next; None once it is erased.
+
+    `title_by`: "message" (cut from the first one), "model" or "person"; None where nobody knows, or there is no title.
+    """
 
     table = "conversations"
     id: str
@@ -42,6 +45,7 @@ class Conversation(Record):
     updated_at: int
     deleted_at: int | None
     erase_due: int | None
+    title_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,9 +99,9 @@ class Chat:
 
     async def _conversation(self, tx: Transaction, post: _Post, now: int) -> None:
         if post.new:
-            title = title_of(post.text)
-            owner = post.caller.id
-            await tx.insert(Conversation(post.conversation_id, owner, title, True, "{}", 0, now, now, None, None))
+            owner, title = post.caller.id, title_of(post.text)
+            times = (now, now, None, None)
+            await tx.insert(Conversation(post.conversation_id, owner, title, True, "{}", 0, *times, "message"))
             await keep_title(tx, post.conversation_id, title)
             return
         if await lock_conversation(tx, post.conversation_id, now) is None:
@@ -109,7 +109,7 @@ class Chat:
         conversation = await visible_conversation(tx, post.caller, post.conversation_id, write=True)
         if conversation.title is None:
             title = title_of(post.text)
-            await tx.change(Conversation, {"id": conversation.id, "title": None}, title=title)
+            await tx.change(Conversation, {"id": conversation.id, "title": None}, title=title, title_by="message")
             await keep_title(tx, conversation.id, title)
 
     async def _once(self, tx: Transaction, post: _Post, now: int) -> None:

@@ -105,7 +105,7 @@ class Conversations:
         """Sets what is given. Only its owner changes a conversation."""
         values: dict[str, Scalar] = {}
         if wanted.title is not None:
-            values["title"] = clean(wanted.title)
+            values |= {"title": clean(wanted.title), "title_by": "person"}
         if wanted.is_active is not None:
             values["is_active"] = wanted.is_active
         if wanted.conversation_metadata is not None:
@@ -219,6 +219,7 @@ def _fresh(conversation_id: str, owner: str, title: str | None, now: int) -> Con
         updated_at=now,
         deleted_at=None,
         erase_due=None,
+        title_by="person" if title else None,
     )
 
 

@@ -84,6 +84,7 @@ async def open_core(ground: Ground, legs: Callable[[], Awaitable[Leg]]) -> Async
         worker = Worker(ground.store, leases, endings, ground.pulse, tasks, verification.recover, _late(legs))
         office = Office(
             ground.store,
+            ground.policies,
             ledger,
             proposals,
             endings,

@@ -174,6 +174,28 @@ def _strict(loose: Ruling, sure: Ruling) -> bool:
     return (loose.rule, loose.decision) == (sure.rule, sure.decision)
 
 
+KINDS = ("Deployment", "Namespace", "Node", "Secret", "apps/v1/Deployment", "argoproj.io/v1alpha1/Rollout")
+words = st.sampled_from(["a", "b", "prod", "dev-1"])
+
+
+@given(
+    st.lists(rules, max_size=4),
+    st.sampled_from(["k8s_scale", "k8s_patch", "k8s_rollout_restart", "k8s_delete"]),
+    st.fixed_dictionaries({"kind": st.sampled_from(KINDS), "name": words, "namespace": words, "cluster": words}),
+)
+def test_what_is_explained_is_what_happens(given_rules: list[dict[str, Any]], tool: str, args: dict[str, Any]) -> None:
+    """Of a call that names its object in full, as the preview then names it."""
+    kind = args["kind"].rpartition("/")[2]
+    scoped = kind not in ("Namespace", "Node")
+    named = f"{args['cluster']}/v1/{kind}/{args['namespace'] if scoped else ''}/{args['name']}"
+    explained = decide(policy(*given_rules), replace(SCALE, targets=targets_in_arguments("skyflo", tool, args)))
+    happens = decide(policy(*given_rules), replace(SCALE, targets=targets_of_objects([named])))
+    if explained.guessed is None and happens.guessed is None and "Rollout" not in kind:
+        assert (explained.decision, explained.rule) == (happens.decision, happens.rule)
+    if explained.decision == "allow":
+        assert happens.decision == "allow"
+
+
 @pytest.mark.parametrize(
     ("args", "kind", "namespaces"),
     [
@@ -203,6 +225,8 @@ def test_of_others_arguments_nothing_is_known() -> None:
     assert targets_in_arguments("skyflo", "k8s_new", {"kind": "pods"}) is None
     assert verb_of("ci", "k8s_delete") is None
     assert targets_in_arguments("skyflo", "k8s_list_clusters", {}) == ()
+    anywhere = {"manifests": "kind: Pod", "namespace": "web"}
+    assert targets_in_arguments("skyflo", "k8s_apply", anywhere) == (Target(),), "each manifest names its own"
     assert targets_in_arguments("skyflo", "k8s_logs", {"namespace": "web"}) == (Target(None, "Pod", ("web",)),)
 
 

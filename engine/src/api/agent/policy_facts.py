@@ -23,7 +23,7 @@ class Target:
     namespaces: tuple[str, ...] | None = None
 
 
-About = Literal["named", "pod", "event", "nothing"]
+About = Literal["named", "pod", "event", "manifests", "nothing"]
 
 OUR_TOOLS: dict[str, tuple[str, About]] = {
     "k8s_list_clusters": ("get", "nothing"),
@@ -34,7 +34,7 @@ OUR_TOOLS: dict[str, tuple[str, About]] = {
     "k8s_logs": ("logs", "pod"),
     "k8s_rollout_status": ("get", "named"),
     "k8s_scale": ("scale", "named"),
-    "k8s_apply": ("apply", "named"),
+    "k8s_apply": ("apply", "manifests"),
     "k8s_patch": ("patch", "named"),
     "k8s_rollout_restart": ("restart", "named"),
     "k8s_delete": ("delete", "named"),
@@ -106,6 +106,8 @@ def targets_in_arguments(server: str, tool: str, args: JsonObject) -> tuple[Targ
     if about == "nothing":
         return ()
     cluster = _text(args, "cluster")
+    if about == "manifests":
+        return (Target(cluster),)
     if about == "named":
         kind, scoped = _kind(_text(args, "kind") or "")
     else:

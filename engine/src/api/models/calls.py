@@ -29,6 +29,7 @@ class Call(Model):
     created_at = milliseconds()
     started_at = milliseconds(null=True)
     ended_at = milliseconds(null=True)
+    asks = fields.BooleanField(db_default=True)
 
     class Meta:
         table = "calls"

@@ -121,6 +121,8 @@ class ThinkingSegment(BaseModel):
 
 
 class ToolExecution(BaseModel):
+    """A call. `requires_approval` is what `tools.pending` said of it; one that took another's place always asks."""
+
     call_id: str
     tool: str
     title: str

@@ -17,7 +17,11 @@ SEQ_PER_JOURNAL_EVENT = 10_000_000
 
 
 class PendingTool(Wire):
-    """One call that the model asked for, as `tools.pending` lists it."""
+    """One call that the model asked for, as `tools.pending` lists it.
+
+    `requires_approval`: whether a person will have to decide, by the policy in force and the arguments: neither on what
+    it allows nor on what it denies. Where only the preview can tell, it is true.
+    """
 
     call_id: str
     tool: str

@@ -122,7 +122,10 @@ class SearchText(Record):
 
 @dataclass(frozen=True, slots=True)
 class Call(Record):
-    """One tool call of a turn. `args` is the canonical JSON that runs, `shown` its redacted form."""
+    """One tool call of a turn. `args` is the canonical JSON that runs, `shown` its redacted form.
+
+    `asks`: whether a person had to decide on it, as the policy saw it when the model asked.
+    """
 
     table = "calls"
     id: str
@@ -146,6 +149,7 @@ class Call(Record):
     created_at: int
     started_at: int | None
     ended_at: int | None
+    asks: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ __all__ = ["ToolList", "ToolView"]
 
 
 class ToolView(BaseModel):
-    """A tool that the caller could use. `requires_approval`: a person must decide before it runs."""
+    """A tool that the caller could use.
+
+    `requires_approval`: a person must decide before it runs, unless its arguments are such that the policy allows it.
+    """
 
     name: str
     title: str

@@ -119,6 +119,7 @@ def next_version(call: Call, call_id: str, now: int, *, args: str | None = None,
         created_at=now,
         started_at=None,
         ended_at=None,
+        asks=True,
     )
 
 

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from src.api.agent.context import History, NewCall, Said, Situation, TextEnd
-from src.api.ports import Ids, Reader, Store, ToolSpec, Transaction, Usage
+from src.api.agent.policy import Requester
+from src.api.ports import Ids, Policies, Reader, Store, ToolSpec, Transaction, Usage
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event, PendingTool, TokenUsage, ToolError, ToolsPending
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Where
 from src.api.schemas.records import Call, Message, ModelCall, Run
 from src.api.services.calls import latest
@@ -16,6 +18,7 @@ from src.api.services.generations import unfinished
 from src.api.services.journal import EndOfText, Journal
 from src.api.services.leases import Lease
 from src.api.services.ledger import Ledger
+from src.api.services.policing import needs_a_person, requester, rule_on_tool
 from src.api.services.proposals import Proposals
 from src.api.services.search import keep_message
 from src.api.utils.canonical import canonical
@@ -36,6 +39,7 @@ class Office:
     """What all desks of this process share."""
 
     store: Store
+    policies: Policies
     ledger: Ledger
     proposals: Proposals
     endings: Endings
@@ -108,10 +112,14 @@ class Desk:
         return await self._office.store.transaction(body)
 
     async def commit_turn(self, said: Said) -> None:
+        force = await self._office.policies.current() if said.calls else PolicyInForce()
+
         async def body(tx: Transaction) -> None:
             now = await tx.now()
             run = await self._record(tx, [])
-            calls = [self._call(run, at, new, now) for at, new in enumerate(said.calls)]
+            whose = await requester(tx, run.user_id) if said.calls else Requester()
+            asks = [_asks(force, whose, new, now) for new in said.calls]
+            calls = [self._call(run, at, new, now, asks=asks[at]) for at, new in enumerate(said.calls)]
             events: list[Event | EndOfText] = [_recordable(each) for each in said.ends]
             events += _usage_events(said)
             events += _calls_events(calls)
@@ -153,7 +161,7 @@ class Desk:
         now = await tx.now()
         return await self._office.journal.record_as_owner(tx, self._lease.run_id, self._lease.fence, events, now)
 
-    def _call(self, run: Run, position: int, new: NewCall, now: int) -> Call:
+    def _call(self, run: Run, position: int, new: NewCall, now: int, *, asks: bool) -> Call:
         arguments: JsonObject = shown_object(new.args)
         spec = new.spec
         return Call(
@@ -178,7 +186,15 @@ class Desk:
             created_at=now,
             started_at=None,
             ended_at=None if new.problem is None else now,
+            asks=asks,
         )
+
+
+def _asks(force: PolicyInForce, whose: Requester, new: NewCall, now: int) -> bool:
+    """Whether a person will have to decide, as far as the arguments tell; of what can't run, nobody is asked."""
+    if new.spec is None or new.problem is not None:
+        return False
+    return needs_a_person(rule_on_tool(force, whose, new.spec, now, new.args), final=new.spec.read)
 
 
 def _recordable(end: TextEnd) -> Event | EndOfText:
@@ -234,7 +250,7 @@ def _pending(call: Call) -> PendingTool:
         tool=call.tool,
         title=call.title,
         args=shown_object(call.shown),
-        requires_approval=call.kind == "change",
+        requires_approval=call.asks,
         timestamp=call.created_at,
     )
 

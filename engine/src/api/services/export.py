@@ -58,8 +58,8 @@ def _segment(segment: Segment) -> Iterator[str]:
 
 
 def _tool(call: ToolExecution) -> Iterator[str]:
-    kind = "change" if call.requires_approval else "read"
-    yield f"**{_plain(call.title)}** (`{_name(call.tool)}`, {kind}): {call.status}, {_time(call.timestamp)}"
+    asks = ", needs approval" if call.requires_approval else ""
+    yield f"**{_plain(call.title)}** (`{_name(call.tool)}`{asks}): {call.status}, {_time(call.timestamp)}"
     yield _block(json.dumps(call.args, indent=2, ensure_ascii=False), "json")
     if call.error:
         yield f"Error: {_plain(call.error)}"

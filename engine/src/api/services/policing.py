@@ -21,6 +21,7 @@ __all__ = [
     "check_separation",
     "effect_of",
     "name_of",
+    "needs_a_person",
     "requester",
     "rule_on_approval",
     "rule_on_read",
@@ -57,10 +58,20 @@ def rule_on_read(force: PolicyInForce, whose: Requester, call: Call, now: int) -
     return decide(force, _asked(whose, call.server, call.tool, "read", targets, now))
 
 
-def rule_on_tool(force: PolicyInForce, whose: Requester, spec: ToolSpec, now: int, args: str | None = None) -> Ruling:
-    """The same before anything is asked: without `args` for whatever it may be about, else as far as they tell."""
-    targets = None if args is None else targets_in_arguments(spec.server, spec.name, shown_object(args))
+def rule_on_tool(force: PolicyInForce, whose: Requester, spec: ToolSpec, now: int, args: str = "{}") -> Ruling:
+    """The same before anything is previewed: as far as the arguments tell."""
+    targets = targets_in_arguments(spec.server, spec.name, shown_object(args))
     return decide(force, _asked(whose, spec.server, spec.name, effect_of(spec), targets, now))
+
+
+def needs_a_person(ruling: Ruling, *, final: bool) -> bool:
+    """Whether somebody will be asked: not what is allowed, and not what is denied, which ends without them.
+
+    `final`: no more will be known of the call when it is decided on. Else a denial that is only guessed is none yet.
+    """
+    if ruling.decision == "deny":
+        return ruling.guessed is not None and not final
+    return ruling.decision != "allow"
 
 
 def effect_of(spec: ToolSpec, risk: str = "") -> str:

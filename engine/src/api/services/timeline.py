@@ -99,7 +99,7 @@ def _execution(call: Call) -> ToolExecution:
             "status": call.status,
             "result": orjson.loads(call.result) if call.ended_at else None,
             "error": call.error,
-            "requires_approval": call.kind != "read",
+            "requires_approval": call.asks,
             "supersedes": call.supersedes,
             "timestamp": call.created_at,
         }

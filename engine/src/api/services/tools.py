@@ -6,7 +6,7 @@ from src.api.errors import NotFound
 from src.api.ports import Clock, Policies, Store, ToolSpec
 from src.api.schemas.tools import ToolList, ToolView
 from src.api.services.access import Caller, Role
-from src.api.services.policing import requester, rule_on_tool
+from src.api.services.policing import needs_a_person, requester, rule_on_tool
 
 __all__ = ["Tools"]
 
@@ -29,13 +29,13 @@ class Tools:
     async def list(self, caller: Caller) -> ToolList:
         """By name. Who may not ask for changes sees what only reads.
 
-        A tool that the policy allows only for some arguments says that it requires approval.
+        A tool requires approval unless the policy allows it, or denies it, whatever its arguments are.
         """
         force, now = await self._policies.current(), self._clock.now()
         whose = await self._store.read(lambda reader: requester(reader, caller.id))
         specs = sorted((await self._usable(caller)).values(), key=lambda spec: spec.name)
-        allowed = {spec.name for spec in specs if rule_on_tool(force, whose, spec, now).decision == "allow"}
-        return ToolList(tools=[_view(spec, requires_approval=spec.name not in allowed) for spec in specs])
+        asks = {spec.name: needs_a_person(rule_on_tool(force, whose, spec, now), final=False) for spec in specs}
+        return ToolList(tools=[_view(spec, requires_approval=asks[spec.name]) for spec in specs])
 
     async def spec(self, caller: Caller, name: str) -> ToolSpec:
         """Raises `NotFound` for one that the caller could not use."""

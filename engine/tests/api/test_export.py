@@ -1,34 +1,62 @@
 """Exporting a conversation: a document for people, and its timeline as JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 import pytest
 
 from src.api.config.settings import Settings
-from src.api.schemas.conversations import AssistantEntry as Answer
-from src.api.schemas.conversations import ConversationDetail, TextSegment, ToolExecution, ToolSegment, UserEntry
+from src.api.schemas.base import JsonObject, Verbatim
+from src.api.schemas.timeline import (
+    AssistantEntry,
+    ConversationDetail,
+    TextSegment,
+    TokenTotals,
+    ToolExecution,
+    ToolSegment,
+    UserEntry,
+)
 from src.api.services.export import RESULT_CHARACTERS, as_markdown
 from tests.support.app import Running, newcomer, problem, running
 
 NOW = 1_767_225_600_000
 
 
-def a_tool(**values: object) -> ToolSegment:
-    own = {"call_id": "c", "tool": "k8s_get", "title": "Get objects", "args": {"kind": "pods"}, "status": "completed"}
-    execution = ToolExecution.model_validate({**own, "requires_approval": False, "timestamp": NOW, **values})
-    return ToolSegment(id="c", tool_execution=execution, timestamp=NOW)
+def a_tool(*, result: Sequence[JsonObject] = (), title: str = "Get objects", error: str | None = None) -> ToolSegment:
+    execution = ToolExecution(
+        call_id="c",
+        tool="k8s_get",
+        title=title,
+        args=Verbatim('{"kind":"pods"}'),
+        status="completed",
+        result=Verbatim(json.dumps(result)),
+        error=error,
+        requires_approval=False,
+        timestamp=NOW,
+    )
+    return ToolSegment(id="c", toolExecution=execution, timestamp=NOW)
 
 
-def a_conversation(*segments: TextSegment | ToolSegment, **values: object) -> ConversationDetail:
-    answer = Answer.model_validate(
-        {"id": "a", "run_id": "r", "content": "", "timestamp": NOW, "segments": [], "token_usage": {}}
-    ).model_copy(update={"segments": list(segments), **values})
-    asked = UserEntry(id="u", content="Why?\n\nReally.", timestamp=NOW)
-    made = {"id": "x", "title": "Checkout *down*", "is_active": True, "created_at": NOW, "messages": []}
-    detail = ConversationDetail.model_validate({**made, "conversation_metadata": {}, "active_run": None})
-    return detail.model_copy(update={"messages": [asked, answer]})
+def a_conversation(*segments: TextSegment | ToolSegment, error: str | None = None) -> ConversationDetail:
+    answer = AssistantEntry(
+        id="a",
+        run_id="r",
+        content="",
+        timestamp=NOW,
+        segments=list(segments),
+        token_usage=TokenTotals(),
+        error=error,
+    )
+    return ConversationDetail(
+        id="x",
+        title="Checkout *down*",
+        is_active=True,
+        created_at=NOW,
+        conversation_metadata=Verbatim("{}"),
+        messages=[UserEntry(id="u", content="Why?\n\nReally.", timestamp=NOW), answer],
+        active_run=None,
+    )
 
 
 def test_what_was_asked_done_and_answered_stands_in_order() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from src.api.agent.policy import Ruling
 from src.api.schemas.records import Call, JournalEvent, Message, Run
+from src.api.schemas.timeline import AssistantEntry, ToolSegment
 from src.api.services.policing import needs_a_person
 from src.api.services.timeline import entries
 from src.api.utils.shown import shown_object
@@ -25,10 +26,11 @@ async def told(at: Office, run_id: str) -> list[bool]:
     messages = await store.read(lambda reader: reader.find(Message, of, "created_at,id"))
     calls = await store.read(lambda reader: reader.find(Call, of))
     runs = await store.read(lambda reader: reader.find(Run, {"id": run_id}))
-    [_, answer] = [entry.model_dump() for entry in entries(messages, calls, runs)]
-    shown = [each["tool_execution"] for each in answer["segments"] if each["kind"] == "tool"]
-    assert {each["call_id"]: each["requires_approval"] for each in shown if each["supersedes"] is None} == said
-    assert all(each["requires_approval"] for each in shown if each["supersedes"])
+    [_, answer] = entries(messages, calls, runs)
+    assert isinstance(answer, AssistantEntry)
+    shown = [each.toolExecution for each in answer.segments if isinstance(each, ToolSegment)]
+    assert {each.call_id: each.requires_approval for each in shown if each.supersedes is None} == said
+    assert all(each.requires_approval for each in shown if each.supersedes)
     return [bool(each) for each in said.values()]
 
 

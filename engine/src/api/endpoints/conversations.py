@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Response
 from src.api.endpoints.dependencies import Api, Cursor, Limit, SignedIn
 from src.api.schemas.conversations import (
     ConversationChange,
-    ConversationDetail,
     ConversationList,
     ConversationStarted,
     ConversationSummary,
     ConversationWanted,
     Done,
 )
-from src.api.services.export import as_markdown
+from src.api.schemas.timeline import ConversationDetail
+from src.api.services.export import as_json, as_markdown
 
 Wanted = Annotated[str | None, Query(max_length=200, description="Part of a title or of a message's text")]
 
@@ -41,10 +41,11 @@ async def page(
     return await api.conversations.list(caller, cursor, limit, query)
 
 
-@router.get("/{conversation_id}")
-async def read(api: Api, caller: SignedIn, conversation_id: UUID) -> ConversationDetail:
+@router.get("/{conversation_id}", response_model=ConversationDetail)
+async def read(api: Api, caller: SignedIn, conversation_id: UUID) -> Response:
     """A conversation and its timeline."""
-    return await api.conversations.get(caller, str(conversation_id))
+    found = await api.conversations.get(caller, str(conversation_id))
+    return Response(found.as_json(), media_type="application/json")
 
 
 @router.get("/{conversation_id}/export", response_class=Response, responses={200: {"content": _DOCUMENTS}})
@@ -57,7 +58,7 @@ async def export(
     """The conversation as a file to keep: Markdown for people, or the JSON of its timeline."""
     found = await api.conversations.get(caller, str(conversation_id))
     name, media = f"conversation-{conversation_id}", next(kind for kind in _DOCUMENTS if form in kind)
-    content = as_markdown(found) if form == "markdown" else found.model_dump_json(by_alias=True, indent=2)
+    content = as_markdown(found) if form == "markdown" else as_json(found)
     ending = "md" if form == "markdown" else "json"
     disposition = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
     return Response(content, media_type=media, headers=disposition)

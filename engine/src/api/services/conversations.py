@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from src.api.errors import Conflict, NotFound
 from src.api.ports import Ids, Reader, Store, Transaction
+from src.api.schemas.base import Verbatim
 from src.api.schemas.conversations import (
-    ActiveRun,
     ConversationChange,
-    ConversationDetail,
     ConversationList,
     ConversationStarted,
     ConversationSummary,
@@ -21,6 +18,7 @@ from src.api.schemas.conversations import (
 from src.api.schemas.query import Scalar, Where, below
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from src.api.schemas.states import NOT_ENDED
+from src.api.schemas.timeline import ActiveRun, ConversationDetail
 from src.api.services.access import Caller, visible_conversation
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.paging import Cursor
@@ -249,7 +247,7 @@ def _detail(
         title=one.title,
         is_active=one.is_active,
         created_at=one.created_at,
-        conversation_metadata=orjson.loads(one.metadata),
+        conversation_metadata=Verbatim(one.metadata),
         messages=entries(messages, calls, runs),
         active_run=_active_view(active),
         truncated=MAX_ROWS in (len(messages), len(calls)),

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import orjson
+
 from src.api.schemas.base import Json
-from src.api.schemas.conversations import (
+from src.api.schemas.timeline import (
     AssistantEntry,
     ConversationDetail,
     Segment,
@@ -16,11 +18,16 @@ from src.api.schemas.conversations import (
     UserEntry,
 )
 
-__all__ = ["as_markdown"]
+__all__ = ["as_json", "as_markdown"]
 
 RESULT_CHARACTERS = 20_000
 _BACKTICKS = re.compile("`+")
 _INLINE = re.compile(r"([\\`*_\[\]<>#|])")
+
+
+def as_json(found: ConversationDetail) -> bytes:
+    """The timeline as it is sent, laid out for people."""
+    return orjson.dumps(orjson.loads(found.as_json()), option=orjson.OPT_INDENT_2)
 
 
 def as_markdown(found: ConversationDetail) -> str:
@@ -54,16 +61,16 @@ def _segment(segment: Segment) -> Iterator[str]:
     if isinstance(segment, TextSegment):
         yield segment.text
     elif not isinstance(segment, ThinkingSegment):
-        yield from _tool(segment.tool_execution)
+        yield from _tool(segment.toolExecution)
 
 
 def _tool(call: ToolExecution) -> Iterator[str]:
     asks = ", needs approval" if call.requires_approval else ""
     yield f"**{_plain(call.title)}** (`{_name(call.tool)}`{asks}): {call.status}, {_time(call.timestamp)}"
-    yield _block(json.dumps(call.args, indent=2, ensure_ascii=False), "json")
+    yield _block(json.dumps(call.args.read(), indent=2, ensure_ascii=False), "json")
     if call.error:
         yield f"Error: {_plain(call.error)}"
-    text = "\n".join(_text(block) for block in call.result or [])
+    text = "\n".join(_text(block) for block in (call.result.read() if call.result else ()))
     if text:
         yield _block(text[:RESULT_CHARACTERS], "text")
     if len(text) > RESULT_CHARACTERS:

@@ -2,10 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, cast
 
 import orjson
+from pydantic import TypeAdapter
 
-from src.api.schemas.conversations import (
+from src.api.schemas.base import Verbatim
+from src.api.schemas.records import Call, Message, Run
+from src.api.schemas.timeline import (
     AssistantEntry,
     Entry,
     Segment,
@@ -14,11 +18,13 @@ from src.api.schemas.conversations import (
     TokenTotals,
     ToolExecution,
     ToolSegment,
+    ToolStatus,
     UserEntry,
 )
-from src.api.schemas.records import Call, Message, Run
 
 __all__ = ["entries"]
+
+_USED: Final = TypeAdapter(TokenTotals)
 
 
 def entries(messages: Sequence[Message], calls: Iterable[Call], runs: Iterable[Run]) -> list[Entry]:
@@ -67,8 +73,9 @@ def _totals(run: Run | None) -> TokenTotals:
     """What the run used, and how long its person waited for the end of the answer."""
     if run is None:
         return TokenTotals()
-    used = TokenTotals.model_validate_json(run.usage)
-    return used if run.ended_at is None else used.model_copy(update={"ttr_ms": run.ended_at - run.created_at})
+    used = orjson.loads(run.usage)
+    waited = None if run.ended_at is None else run.ended_at - run.created_at
+    return _USED.validate_python({**used, "ttr_ms": waited})
 
 
 def _turn(turn: Message, calls: list[Call]) -> Iterator[Segment]:
@@ -76,8 +83,8 @@ def _turn(turn: Message, calls: list[Call]) -> Iterator[Segment]:
         yield ThinkingSegment(
             id=f"{turn.id}:thinking",
             text=turn.thinking,
-            is_complete=True,
-            duration_ms=turn.thinking_ms,
+            isComplete=True,
+            durationMs=turn.thinking_ms,
             timestamp=turn.created_at,
         )
     if turn.content:
@@ -85,22 +92,19 @@ def _turn(turn: Message, calls: list[Call]) -> Iterator[Segment]:
             id=turn.id, text=turn.content, timestamp=turn.created_at, finish_reason=turn.finish_reason or None
         )
     for call in calls:
-        yield ToolSegment(id=call.id, tool_execution=_execution(call), timestamp=call.created_at)
+        yield ToolSegment(id=call.id, toolExecution=_execution(call), timestamp=call.created_at)
 
 
 def _execution(call: Call) -> ToolExecution:
-    """Read and checked in one go: a long timeline holds a thousand of these."""
-    return ToolExecution.model_validate(
-        {
-            "call_id": call.id,
-            "tool": call.tool,
-            "title": call.title,
-            "args": orjson.loads(call.shown or "{}"),
-            "status": call.status,
-            "result": orjson.loads(call.result) if call.ended_at else None,
-            "error": call.error,
-            "requires_approval": call.asks,
-            "supersedes": call.supersedes,
-            "timestamp": call.created_at,
-        }
+    return ToolExecution(
+        call_id=call.id,
+        tool=call.tool,
+        title=call.title,
+        args=Verbatim(call.shown or "{}"),
+        status=cast(ToolStatus, call.status),
+        result=Verbatim(call.result) if call.ended_at else None,
+        error=call.error,
+        requires_approval=call.asks,
+        supersedes=call.supersedes,
+        timestamp=call.created_at,
     )

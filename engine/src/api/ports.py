@@ -53,7 +53,7 @@ from src.api.schemas.model import (
 )
 from src.api.schemas.oidc import Attempt, Person
 from src.api.schemas.policy import PolicyInForce
-from src.api.schemas.query import Assign, Grouping, Where
+from src.api.schemas.query import Assign, Grouping, Summand, Where
 from src.api.schemas.record import Record
 from src.api.schemas.records import Tail, Tally
 
@@ -88,9 +88,9 @@ class Reader(Protocol):
         """The different texts of one column in the rows that match: 1,000 at most."""
 
     async def tally(
-        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Summand] = ()
     ) -> list[Tally]:
-        """How many rows match, group by group, and the sums of number columns; the largest 50,000 groups."""
+        """How many rows match, group by group, and the sums of their summands; the largest 50,000 groups."""
 
     async def tail(self, run_id: str, after: int, limit: int = 500) -> Tail | None:
         """The run's state and its journal events above `after`, as one statement sees them."""

@@ -1,11 +1,12 @@
 """Figures of use: of each day and in all, the same on both databases, whatever is deleted."""
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
+from src.api.endpoints.agent import ApprovalStatus
 from src.api.ports import Transaction
 from src.api.schemas.record import Record
 from src.api.schemas.records import Approval, Call, ModelCall, Run
@@ -91,6 +92,7 @@ async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
         "denied": 1,
         "expired": 1,
         "superseded": 0,
+        "stale": 0,
         "stopped": 0,
         "decided_after_ms": {"p50": 60_000, "p95": 120_000},
     }
@@ -101,6 +103,42 @@ async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
         "scale": (3, 2),
     }
     assert [(each["model"], each["calls"]) for each in found["models"]] == [("one", 100), ("two", 1)]
+
+
+async def test_each_approval_counts_once_by_what_became_of_it(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    """Every state that an approval can be in, decided or not: `approved` are those that nothing took back."""
+    engine, client = ana
+    states = get_args(ApprovalStatus)
+    undecided = [each for each in states if each in ("pending", "expired", "superseded", "stopped")]
+    decided = [each for each in states if each != "pending"]
+    await _insert(
+        engine,
+        *(_approval(n, status, START, None) for n, status in enumerate(undecided)),
+        *(_approval(10 + n, status, START, 1_000) for n, status in enumerate(decided)),
+    )
+    found = (await _metrics(client, FIRST, FIRST))["totals"]["approvals"]
+    assert found.pop("decided_after_ms") == {"p50": 1_000, "p95": 1_000}
+    asked = {"pending": 1, "approved": 2, "denied": 1, "expired": 2, "superseded": 2, "stale": 1, "stopped": 2}
+    assert found == {"asked": sum(asked.values()), **asked}
+
+
+async def test_a_year_is_counted_as_its_days_are(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    spread = [START + n * 7 * DAY for n in range(52)]
+    await _insert(
+        engine,
+        *(row(ModelCall, id=f"m{n}", model="one", ttft_ms=n, created_at=at) for n, at in enumerate(spread)),
+        *(_run(n, "completed", at, 100 + n) for n, at in enumerate(spread)),
+        *(_approval(n, "denied", at, 10 + n) for n, at in enumerate(spread)),
+        *(row(Call, id=f"k{n}", run_id=f"r{n}", tool="get", created_at=at) for n, at in enumerate(spread)),
+    )
+    year = await _metrics(client, FIRST, FIRST + timedelta(days=365))
+    assert [each["day"] for each in year["days"]] == [str(FIRST + timedelta(days=7 * n)) for n in range(52)]
+    assert all(each["ttft_ms"]["p50"] == n for n, each in enumerate(year["days"]))
+    assert (year["totals"]["ttft_ms"], year["totals"]["tokens"]["calls"]) == ({"p50": 25, "p95": 49}, 52)
+    assert year["totals"]["duration_ms"] == {"p50": 120, "p95": 140}
+    assert year["totals"]["approvals"]["decided_after_ms"] == {"p50": 35, "p95": 59}
+    assert [(each["tool"], each["calls"]) for each in year["tools"]] == [("get", 52)]
 
 
 async def test_where_nothing_was(ana: tuple[Running, httpx.AsyncClient]) -> None:

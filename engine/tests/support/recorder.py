@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from src.api.errors import StoreUnavailable
 from src.api.ports import Bus, Clock, Delta, Notice, Reader, Transaction
 from src.api.schemas.base import Json
-from src.api.schemas.query import Grouping, Where
+from src.api.schemas.query import Grouping, Summand, Where
 from src.api.schemas.record import Record
 from src.api.schemas.records import JournalEvent, Run, Tail, Tally
 
@@ -77,7 +77,7 @@ class MemoryStore:
         return [cast(R, self.runs[str(run_id)]) for run_id in ids if run_id in self.runs]
 
     async def tally(
-        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Summand] = ()
     ) -> list[Tally]:
         raise NotImplementedError("Followers count nothing.")
 

@@ -45,7 +45,12 @@ class Tokens(BaseModel):
 
 
 class Approvals(BaseModel):
-    """Changes that were asked for, by what became of the asking. `approved` are those that ran, too."""
+    """Changes that were asked for, each counted once, by what has become of the asking.
+
+    `approved`: a person or the policy said yes, and it ran or may still run. `stale`: that yes rested on what has
+    changed since, so it was asked anew, or forbidden. `expired`: nobody decided in time, or it did not start in time.
+    `decided_after_ms`: until a person said yes or no, or edited it.
+    """
 
     asked: int = 0
     pending: int = 0
@@ -53,6 +58,7 @@ class Approvals(BaseModel):
     denied: int = 0
     expired: int = 0
     superseded: int = 0
+    stale: int = 0
     stopped: int = 0
     decided_after_ms: Quantiles = Quantiles()
 

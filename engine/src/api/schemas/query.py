@@ -11,10 +11,12 @@ __all__ = [
     "Compare",
     "Condition",
     "Day",
+    "Filled",
     "Grouping",
     "Plus",
     "Rounded",
     "Scalar",
+    "Summand",
     "Where",
     "above",
     "at_least",
@@ -73,6 +75,17 @@ class Rounded:
 
 Grouping = str | Day | Rounded
 """What rows are counted by: a column's own value, or what is made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """In how many of the rows this column holds something."""
+
+    column: str
+
+
+Summand = str | Filled
+"""What is added up of the rows of a group: a number column, or how many hold something."""
 
 Assign = Scalar | Plus
 

@@ -4,8 +4,9 @@ Deleting a conversation changes none of them: the rows that are counted here sta
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from src.api.errors import BadRequest
 from src.api.ports import Clock, Reader, Store
@@ -21,7 +22,7 @@ from src.api.schemas.analytics import (
     ToolCalls,
     ToolFigures,
 )
-from src.api.schemas.query import Between, Day, Grouping, Rounded, Where, no
+from src.api.schemas.query import Between, Day, Filled, Grouping, Rounded, Where, no
 from src.api.schemas.record import Record
 from src.api.schemas.records import Approval, Call, ModelCall, Run, Tally
 from src.api.schemas.states import ENDED
@@ -32,13 +33,16 @@ __all__ = ["Analytics"]
 MOST_DAYS = 366
 MOST_NAMES = 200
 DAYS = 30
-DAY_MS = 86_400_000
-_SPENT = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nano")
-_FAILED = ("error", "unknown")
-_WORDS = {"consumed": "approved", "stale": "approved"}
+AT_ONCE = 31
+"""Days that are counted in one go, so that nobody waits behind a year."""
 
-Key = int | None
-"""A day since 1970, or None for all of them."""
+DAY_MS = 86_400_000
+_SPENT = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nano", Filled("cost_nano"))
+_FAILED = ("error", "unknown")
+_WORDS = {"consumed": "approved"}
+
+Counts = dict[int, int]
+"""How often each value was measured: it says the quantiles without the values themselves."""
 
 
 class Analytics:
@@ -55,94 +59,110 @@ class Analytics:
         first = since or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
         if not 0 <= (last - first).days < MOST_DAYS or _day(first) < 0:
             raise BadRequest(f"`since` must be a day from 1970 up to `until`, for {MOST_DAYS} days at the most.")
-        span = Between(_day(first) * DAY_MS, (_day(last) + 1) * DAY_MS)
-        return await self._store.read(lambda reader: _metrics(reader, first, last, span))
+        counted = _Counted()
+        for span in _spans(_day(first), _day(last) + 1):
+            await self._store.read(partial(counted.add, span))
+        return counted.metrics(first, last)
 
 
-async def _metrics(reader: Reader, first: date, last: date, span: Between) -> Metrics:
-    figures: defaultdict[Key, Figures] = defaultdict(_empty)
-    models = await _spent(reader, span, figures)
-    await _runs(reader, span, figures)
-    await _approvals(reader, span, figures)
-    tools = await _tools(reader, span, figures)
-    days = sorted(day for day in figures if day is not None)
-    return Metrics(
-        since=first,
-        until=last,
-        totals=figures[None],
-        days=[DayFigures(day=date(1970, 1, 1) + timedelta(days=day), **dict(figures[day])) for day in days],
-        models=models,
-        tools=tools,
-    )
+def _spans(day: int, end: int) -> Iterator[Between]:
+    for begin in range(day, end, AT_ONCE):
+        yield Between(begin * DAY_MS, min(begin + AT_ONCE, end) * DAY_MS)
 
 
-async def _spent(reader: Reader, span: Between, figures: defaultdict[Key, Figures]) -> list[ModelFigures]:
-    where: Where = {"created_at": span}
-    models: defaultdict[str, Tokens] = defaultdict(Tokens)
-    for each in await reader.tally(ModelCall, (Day("created_at"), "model"), where, _SPENT):
-        for one in (figures[_number(each, 0)].tokens, figures[None].tokens, models[str(each.by[1])]):
-            _add(one, each)
-    for each in await reader.tally(ModelCall, (Day("created_at"), "model"), {**where, "cost_nano": None}):
-        for one in (figures[_number(each, 0)].tokens, figures[None].tokens, models[str(each.by[1])]):
-            one.unpriced += each.count
-    measured = await _quantiles(
-        reader, ModelCall, (Day("created_at"), Rounded("ttft_ms")), {**where, "ttft_ms": no(None)}
-    )
-    for day, quantiles in measured.items():
-        figures[day].ttft_ms = quantiles
-    most = sorted(models.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
-    return [ModelFigures(model=name, **dict(spent)) for name, spent in most]
+class _Counted:
+    """What has been counted so far, of whole days."""
+
+    def __init__(self) -> None:
+        self._totals = _empty()
+        self._days: defaultdict[int, Figures] = defaultdict(_empty)
+        self._models: defaultdict[str, Tokens] = defaultdict(Tokens)
+        self._tools: defaultdict[str, ToolCalls] = defaultdict(ToolCalls)
+        self._ttft: Counts = defaultdict(int)
+        self._durations: Counts = defaultdict(int)
+        self._decisions: Counts = defaultdict(int)
+
+    async def add(self, span: Between, reader: Reader) -> None:
+        await self._spent(reader, span)
+        await self._runs(reader, span)
+        await self._approvals(reader, span)
+        await self._calls(reader, span)
+
+    def metrics(self, first: date, last: date) -> Metrics:
+        self._totals.ttft_ms = _quantiles(self._ttft)
+        self._totals.duration_ms = _quantiles(self._durations)
+        self._totals.approvals.decided_after_ms = _quantiles(self._decisions)
+        models = sorted(self._models.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
+        tools = sorted(self._tools.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
+        return Metrics(
+            since=first,
+            until=last,
+            totals=self._totals,
+            days=[
+                DayFigures(day=date(1970, 1, 1) + timedelta(days=day), **dict(figures))
+                for day, figures in sorted(self._days.items())
+            ],
+            models=[ModelFigures(model=name, **dict(spent)) for name, spent in models],
+            tools=[ToolFigures(tool=name, **dict(called)) for name, called in tools],
+        )
+
+    async def _spent(self, reader: Reader, span: Between) -> None:
+        where: Where = {"created_at": span}
+        for each in await reader.tally(ModelCall, (Day("created_at"), "model"), where, _SPENT):
+            for one in (self._day(each).tokens, self._totals.tokens, self._models[str(each.by[1])]):
+                _add(one, each)
+        by = (Day("created_at"), Rounded("ttft_ms"))
+        measured = await _measured(reader, ModelCall, by, {**where, "ttft_ms": no(None)}, self._ttft)
+        for day, counts in measured.items():
+            self._days[day].ttft_ms = _quantiles(counts)
+
+    async def _runs(self, reader: Reader, span: Between) -> None:
+        for each in await reader.tally(Run, (Day("ended_at"), "state"), {"ended_at": span, "state": ENDED}):
+            for one in (self._day(each).runs, self._totals.runs):
+                _count(one, str(each.by[1]), each.count)
+        by = (Day("ended_at"), Rounded("ended_at", since="created_at"))
+        measured = await _measured(reader, Run, by, {"ended_at": span, "state": "completed"}, self._durations)
+        for day, counts in measured.items():
+            self._days[day].duration_ms = _quantiles(counts)
+
+    async def _approvals(self, reader: Reader, span: Between) -> None:
+        for each in await reader.tally(Approval, (Day("created_at"), "status"), {"created_at": span}):
+            status = str(each.by[1])
+            for one in (self._day(each).approvals, self._totals.approvals):
+                one.asked += each.count
+                _count(one, _WORDS.get(status, status), each.count)
+        by = (Day("created_at"), Rounded("decided_at", since="created_at"))
+        where: Where = {"created_at": span, "decided_at": no(None)}
+        for day, counts in (await _measured(reader, Approval, by, where, self._decisions, above=0)).items():
+            self._days[day].approvals.decided_after_ms = _quantiles(counts)
+
+    async def _calls(self, reader: Reader, span: Between) -> None:
+        for each in await reader.tally(Call, (Day("created_at"), "status", "tool"), {"created_at": span}):
+            for one in (self._day(each).tool_calls, self._totals.tool_calls, self._tools[str(each.by[2])]):
+                one.calls += each.count
+                one.failed += each.count if each.by[1] in _FAILED else 0
+
+    def _day(self, each: Tally) -> Figures:
+        return self._days[_number(each, 0)]
 
 
-async def _runs(reader: Reader, span: Between, figures: defaultdict[Key, Figures]) -> None:
-    for each in await reader.tally(Run, (Day("ended_at"), "state"), {"ended_at": span, "state": ENDED}):
-        for one in (figures[_number(each, 0)].runs, figures[None].runs):
-            _count(one, str(each.by[1]), each.count)
-    by = (Day("ended_at"), Rounded("ended_at", since="created_at"))
-    for day, quantiles in (await _quantiles(reader, Run, by, {"ended_at": span, "state": "completed"})).items():
-        figures[day].duration_ms = quantiles
-
-
-async def _approvals(reader: Reader, span: Between, figures: defaultdict[Key, Figures]) -> None:
-    for each in await reader.tally(Approval, (Day("created_at"), "status"), {"created_at": span}):
-        status = str(each.by[1])
-        for one in (figures[_number(each, 0)].approvals, figures[None].approvals):
-            one.asked += each.count
-            _count(one, _WORDS.get(status, status), each.count)
-    by = (Day("created_at"), Rounded("decided_at", since="created_at"))
-    # What a policy decides is decided as it is asked: in no time.
-    where: Where = {"created_at": span, "decided_at": no(None)}
-    for day, quantiles in (await _quantiles(reader, Approval, by, where, above=0)).items():
-        figures[day].approvals.decided_after_ms = quantiles
-
-
-async def _tools(reader: Reader, span: Between, figures: defaultdict[Key, Figures]) -> list[ToolFigures]:
-    tools: defaultdict[str, ToolCalls] = defaultdict(ToolCalls)
-    for each in await reader.tally(Call, (Day("created_at"), "status"), {"created_at": span}):
-        for one in (figures[_number(each, 0)].tool_calls, figures[None].tool_calls):
-            _called(one, each)
-    for each in await reader.tally(Call, ("tool", "status"), {"created_at": span}):
-        _called(tools[str(each.by[0])], each)
-    most = sorted(tools.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
-    return [ToolFigures(tool=name, **dict(called)) for name, called in most]
-
-
-async def _quantiles(
-    reader: Reader, kind: type[Record], by: Sequence[Grouping], where: Where, above: int = -1
-) -> dict[Key, Quantiles]:
-    """Of each day, and of all of them: how often each value was measured says it without the values themselves."""
-    measured: defaultdict[Key, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+async def _measured(
+    reader: Reader, kind: type[Record], by: Sequence[Grouping], where: Where, total: Counts, above: int = -1
+) -> dict[int, Counts]:
+    """How often each value was measured on each day, added to the total too. Values up to `above` are left out: what
+    a policy decides is decided as it is asked, in no time."""
+    days: defaultdict[int, Counts] = defaultdict(dict)
     for each in await reader.tally(kind, by, where):
         value = _number(each, 1)
         if value > above:
-            for day in (_number(each, 0), None):
-                measured[day][value] += each.count
-    return {day: _of(values.items()) for day, values in measured.items()}
+            days[_number(each, 0)][value] = each.count
+            total[value] += each.count
+    return days
 
 
-def _of(values: Iterable[tuple[int, int]]) -> Quantiles:
-    ordered = sorted(values)
-    total = sum(count for _, count in ordered)
+def _quantiles(counts: Mapping[int, int]) -> Quantiles:
+    ordered = sorted(counts.items())
+    total = sum(counts.values())
     return Quantiles(p50=_quantile(ordered, total * 50), p95=_quantile(ordered, total * 95))
 
 
@@ -161,11 +181,7 @@ def _add(spent: Tokens, each: Tally) -> None:
     spent.completion += each.sums[1]
     spent.cached += each.sums[2]
     spent.cost = round(spent.cost + each.sums[3] / 1e9, 9)
-
-
-def _called(one: ToolCalls, each: Tally) -> None:
-    one.calls += each.count
-    one.failed += each.count if each.by[1] in _FAILED else 0
+    spent.unpriced += each.count - each.sums[4]
 
 
 def _count(one: Runs | Approvals, name: str, count: int) -> None:

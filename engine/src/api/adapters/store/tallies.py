@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from src.api.adapters.store.sql import Parameters, Statement, column_of, quoted, where_of
-from src.api.schemas.query import Day, Grouping, Rounded, Where
+from src.api.schemas.query import Day, Filled, Grouping, Rounded, Summand, Where
 from src.api.schemas.record import Record
 
 __all__ = ["MOST_GROUPS", "tally"]
@@ -14,17 +14,22 @@ _DIGITS = 12
 
 
 def tally(
-    kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str], *, numbered: bool
+    kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Summand], *, numbered: bool
 ) -> Statement:
     """One SELECT of each group's key, its count and its sums, the largest group first."""
     bound = Parameters(numbered)
     keys = [_key(kind, each) for each in by]
-    added = [f"CAST(COALESCE(SUM({quoted(column_of(kind, name).name)}), 0) AS BIGINT)" for name in sums]
-    listed = ", ".join([*keys, "COUNT(*)", *added])
+    listed = ", ".join([*keys, "COUNT(*)", *(_sum(kind, each) for each in sums)])
     text = f"SELECT {listed} FROM {quoted(kind.table)}{where_of(kind, where, bound)}"
     if keys:
         text += f" GROUP BY {', '.join(str(n + 1) for n in range(len(keys)))}"
     return f"{text} ORDER BY COUNT(*) DESC LIMIT {MOST_GROUPS}", bound.values
+
+
+def _sum(kind: type[Record], each: Summand) -> str:
+    if isinstance(each, Filled):
+        return f"COUNT({quoted(column_of(kind, each.column).name)})"
+    return f"CAST(COALESCE(SUM({quoted(column_of(kind, each).name)}), 0) AS BIGINT)"
 
 
 def _key(kind: type[Record], by: Grouping) -> str:

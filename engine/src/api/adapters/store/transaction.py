@@ -11,7 +11,7 @@ from src.api.adapters.store.tallies import tally
 from src.api.adapters.store.trail import Note, append
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import JsonObject
-from src.api.schemas.query import Assign, Grouping, Where
+from src.api.schemas.query import Assign, Grouping, Summand, Where
 from src.api.schemas.record import Record
 from src.api.schemas.records import JournalEvent, Run, Tail, Tally
 from src.api.utils.canonical import canonical
@@ -43,7 +43,7 @@ class TortoiseReader:
         return [str(row[0]) for row in rows]
 
     async def tally(
-        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[str] = ()
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Summand] = ()
     ) -> list[Tally]:
         rows = await self._run(tally(kind, by, where, sums, numbered=self._dialect.numbered))
         keys = len(by)

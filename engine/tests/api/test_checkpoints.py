@@ -1,12 +1,15 @@
 """Checkpoints: ids for those who look, gone with the run, and nothing that a promise rests on."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from src.api.adapters.checkpointer import Checkpointer, open_checkpointer
 from tests.support.counting import Counting
 from tests.support.main_job import at_work
 from tests.support.scripted_model import ScriptedModel
@@ -70,3 +73,18 @@ async def test_without_its_database_memory_stands_in_and_readiness_says_so(
         [checkpointer] = [each for each in ready["dependencies"] if each["name"] == "checkpointer"]
         assert ready["status"] == "degraded"
         assert checkpointer["state"] == "degraded"
+
+
+async def test_engines_that_start_at_once_all_have_them_in_the_database(
+    tmp_path: Path, fresh_postgres: Callable[..., str]
+) -> None:
+    """On a database, and in a file, that none of them has been in before."""
+    for turn in range(3):
+        for place in ((fresh_postgres(), None), (None, tmp_path / f"{turn}.sqlite3")):
+            async with AsyncExitStack() as stack:
+
+                async def started() -> Checkpointer:
+                    return await stack.enter_async_context(open_checkpointer(*place))  # noqa: B023 - awaited here
+
+                opened = await asyncio.gather(*(started() for _ in range(6)))
+                assert [one.degraded for one in opened] == [None] * 6

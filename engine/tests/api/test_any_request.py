@@ -1,7 +1,7 @@
 """Requests that are made from the OpenAPI document: whatever they hold, the answer is one that it declares.
 
 Each route is asked as an admin, as a member and as nobody. With `TEST_HTTP_EXAMPLES=200` in the environment this is a
-longer campaign, whose requests differ from run to run.
+longer campaign, whose requests differ from run to run, in every role and on each database.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DOCUMENT = PROJECT / "docs" / "openapi.json"
 LAST = ("logout", "DELETE")
 EXAMPLES = int(os.environ.get("TEST_HTTP_EXAMPLES", "0"))
+DATABASES = ("sqlite", "postgres") if EXAMPLES else ("sqlite",)
+ROLES = ("admin", "member", "viewer", "approver") if EXAMPLES else ("admin", "member")
 
 
 def operations() -> list[tuple[str, str]]:
@@ -38,23 +40,25 @@ def operations() -> list[tuple[str, str]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def campaign(tmp_path_factory: pytest.TempPathFactory, words: ScriptedModel) -> AsyncIterator[Campaign]:
-    """An engine on a port, with an admin, and a member who has a conversation that awaits approval."""
+async def campaign(
+    tmp_path_factory: pytest.TempPathFactory, shared_database: str | None, words: ScriptedModel
+) -> AsyncIterator[Campaign]:
+    """An engine on a port, with a person for each role; the member has a conversation that awaits approval."""
     settings = given(
         tmp_path_factory.mktemp("data"),
+        postgres_database_url=shared_database,
         registration_enabled=True,
         llm_model="openai/scripted",
         llm_host=words.url,
         environment={"OPENAI_API_KEY": "sk-scripted-0123456789"},
     )
     async with running(settings) as engine, on_a_port(engine.app) as address, engine.client() as client:
-        ids = {name: (await registered(client, f"{name}@example.com"))["id"] for name in ("admin", "member", "spare")}
-        tokens = {name: await signed_in(client, f"{name}@example.com") for name in ("admin", "member")}
+        ids = {name: (await registered(client, f"{name}@example.com"))["id"] for name in (*ROLES, "spare")}
+        tokens = {name: await signed_in(client, f"{name}@example.com") for name in ROLES}
         bearers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
-        promoted = await client.patch(
-            f"/team/members/{ids['member']}", json={"role": "member"}, headers=bearers["admin"]
-        )
-        assert promoted.status_code == 200
+        for role in ROLES[1:]:
+            path = f"/team/members/{ids[role]}"
+            assert (await client.patch(path, json={"role": role}, headers=bearers["admin"])).status_code == 200
         known = await _kept(engine, ids["member"]) | {"member_id": ids["spare"], "user_id": ids["spare"]}
         document = json.loads(DOCUMENT.read_text())
         given_more = {"examples": EXAMPLES, "differing": True} if EXAMPLES else {}
@@ -78,6 +82,7 @@ async def _kept(engine: Running, owner: str) -> dict[str, str]:
 
 
 @pytest.mark.promise("contract")
+@pytest.mark.parametrize("shared_database", DATABASES, indirect=True, scope="module")
 @pytest.mark.parametrize(("method", "path"), operations())
 async def test_every_answer_is_one_that_is_declared(campaign: Campaign, method: str, path: str) -> None:
     await asyncio.to_thread(campaign.run, method, path)

@@ -87,4 +87,4 @@ async def test_engines_that_start_at_once_all_have_them_in_the_database(
                     return await stack.enter_async_context(open_checkpointer(*place))  # noqa: B023 - awaited here
 
                 opened = await asyncio.gather(*(started() for _ in range(6)))
-                assert [one.degraded for one in opened] == [None] * 6
+                assert [one.degraded for one in opened] == [None] * 6, place

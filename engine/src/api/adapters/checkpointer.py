@@ -23,6 +23,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from src.api.utils.turns import turn
+
 __all__ = ["Checkpointer", "open_checkpointer"]
 
 logger = logging.getLogger(__name__)
@@ -113,7 +115,9 @@ async def _opened(stack: AsyncExitStack, postgres_url: str | None, sqlite_path: 
     if sqlite_path is not None:
         connection = await stack.enter_async_context(aiosqlite.connect(sqlite_path))
         saver = AsyncSqliteSaver(connection)
-        await saver.setup()
+        # Changing the journal's mode fails where another does it, however long one would wait.
+        async with turn(sqlite_path.with_suffix(".opening")):
+            await saver.setup()
         # What a loss of power takes of this file nobody misses, and waiting for the disk would cost each turn.
         await connection.execute("PRAGMA synchronous = OFF")
         return saver

@@ -52,8 +52,8 @@ def _pool(url: str) -> Pool:
 async def _alone(pool: Pool) -> AsyncIterator[None]:
     """Engines that start at once take turns, for the library's setup fails where two make the same table.
 
-    The lock is tried, never waited for: `CREATE INDEX CONCURRENTLY` waits for every query that waits, this one too. It is
-    a transaction's, which a pooler in transaction mode bears.
+    The lock is tried, never waited for: `CREATE INDEX CONCURRENTLY` waits for every query that waits, this one too. It
+    is a transaction's, which a pooler in transaction mode bears.
     """
     while True:
         async with pool.connection() as connection, connection.transaction():

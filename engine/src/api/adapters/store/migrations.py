@@ -1,7 +1,5 @@
 """The migrations: Tortoise's own, the same files for SQLite and PostgreSQL, each run whole or not at all."""
 
-import asyncio
-import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -18,6 +16,7 @@ from tortoise.transactions import in_transaction
 from src.api.adapters.store.faults import DRIVER_ERRORS, meaning
 from src.api.adapters.store.remake import KeepingSqliteEditor
 from src.api.config.database import APP, is_postgres, sqlite_path, tortoise_config
+from src.api.utils.turns import turn
 
 __all__ = ["EVERYTHING", "downgrade", "history", "migrate", "pending"]
 
@@ -161,8 +160,5 @@ async def _turn(url: str) -> AsyncIterator[None]:
     if is_postgres(url):
         yield
         return
-    path = sqlite_path(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".migrating").open("w") as lock:
-        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+    async with turn(sqlite_path(url).with_suffix(".migrating")):
         yield

@@ -32,6 +32,7 @@ from src.api.endpoints.dependencies import within_rate
 from src.api.errors import EngineError
 from src.api.middleware.body import BodyGuard, PlainPaths
 from src.api.middleware.context import RequestContext
+from src.api.middleware.lingering import Lingering
 from src.api.middleware.origin import OriginGuard
 from src.api.middleware.problems import Problems, of_http, of_validation
 from src.api.schemas.problem import Problem
@@ -99,6 +100,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             expose_headers=["X-Request-ID", "Retry-After"],
         )
     app.add_middleware(RequestContext, new_id=Uuid7().new)
+    app.add_middleware(Lingering)
 
 
 def __getattr__(name: str) -> FastAPI:

@@ -12,6 +12,7 @@
     │   ├── CredentialsUnreadable lost, changed by hand, or sealed with a key that is not there
     │   ├── DigestMismatch        what was approved is not what was shown
     │   └── NotDecidable          expired, superseded, stale, stopped
+    ├── TooSlow 408
     ├── TooLarge 413
     ├── AddressTooLong 414
     ├── UnsupportedMedia 415
@@ -63,10 +64,7 @@ class BadRequest(EngineError):
 
 
 class AmbiguousLength(BadRequest):
-    """Ends the connection: where the next request begins can't be told."""
-
     code = "ambiguous_length"
-    headers = MappingProxyType({"Connection": "close"})
 
 
 class NotAuthenticated(EngineError):
@@ -106,11 +104,12 @@ class NotDecidable(Conflict):
     code = "not_decidable"
 
 
-class TooLarge(EngineError):
-    """Ends the connection: nobody reads what the client still sends."""
+class TooSlow(EngineError):
+    status, code, title = 408, "too_slow", "The request did not arrive"
 
+
+class TooLarge(EngineError):
     status, code, title = 413, "too_large", "Too large"
-    headers = MappingProxyType({"Connection": "close"})
 
 
 class AddressTooLong(EngineError):

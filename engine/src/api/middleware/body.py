@@ -1,5 +1,6 @@
 """What a request may carry: a bounded body of a known type, and text that every part of the engine can hold."""
 
+import asyncio
 import json
 import re
 from itertools import accumulate
@@ -7,7 +8,7 @@ from itertools import accumulate
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.api.errors import AddressTooLong, AmbiguousLength, BadRequest, TooLarge, UnsupportedMedia
+from src.api.errors import AddressTooLong, AmbiguousLength, BadRequest, TooLarge, TooSlow, UnsupportedMedia
 from src.api.schemas.base import Json, JsonObject
 
 __all__ = ["BodyGuard", "PlainPaths"]
@@ -15,6 +16,8 @@ __all__ = ["BodyGuard", "PlainPaths"]
 MAX_DEPTH = 64
 MAX_ADDRESS = 8_192
 """Bytes of path and query, each as it came."""
+MOST_SECONDS = 60.0
+"""For the whole of a body, of which no more than the limit is held meanwhile."""
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -27,7 +30,8 @@ _STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 class BodyGuard:
     """Reads the body, up to its limit and no further, before anything else looks at it.
 
-    413 as soon as it is known to be too long, 415 for a type that no route takes, 400 for text that can't be stored.
+    413 as soon as it is known to be too long, 408 when it does not arrive in time, 415 for a type that no route takes,
+    400 for text that can't be stored.
     """
 
     def __init__(self, app: ASGIApp, limit: int, forms: frozenset[str]) -> None:
@@ -49,12 +53,19 @@ class BodyGuard:
         _check_framing(headers)
         if declared.isdecimal() and int(declared[:20]) > self._limit:
             raise self._too_large()
-        body = await self._read(receive)
+        body = await self._in_time(receive)
         if body:
             wanted = FORM if scope["path"] in self._forms else JSON
             _check_type(headers.get("content-type", ""), wanted)
             _check_form(body) if wanted == FORM else _check_json(body)
         return _replaying(body, receive)
+
+    async def _in_time(self, receive: Receive) -> bytes:
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                return await self._read(receive)
+        except TimeoutError as error:
+            raise TooSlow(f"The body did not arrive within {MOST_SECONDS:g} s. Send it again.") from error
 
     async def _read(self, receive: Receive) -> bytes:
         body, more = bytearray(), True

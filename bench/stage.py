@@ -98,6 +98,7 @@ class Stage:
             "LLM_HOST": f"{self.model.url}/v1",
             "OPENAI_API_KEY": "a key of the benchmarks",
             "RATE_LIMITING_ENABLED": "false",
+            "LLM_TITLES": "false",
             "SANDBOX": "none",
         }
         if not child:

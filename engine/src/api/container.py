@@ -29,6 +29,7 @@ from src.api.config.settings import Settings, SettingsError
 from src.api.core import Core, Ground, open_core
 from src.api.endpoints.dependencies import Services
 from src.api.letters import mail_of
+from src.api.llm import open_model, title_model, warm_model
 from src.api.oidc import open_oidc
 from src.api.ports import Bus, Clock, Ids, Policies, RateLimiter, Secrets, Store, ToolServer
 from src.api.probes import probes
@@ -55,6 +56,7 @@ from src.api.services.signin import SignIn
 from src.api.services.stream import Streams
 from src.api.services.tasks import Tasks
 from src.api.services.team import Team
+from src.api.services.titles import Titles
 from src.api.services.tokens import Tokens
 from src.api.services.tools import Tools
 from src.api.services.worker import Leg
@@ -120,9 +122,9 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing, failed))
         oidc = Late(lambda: open_oidc(later, settings, store, clock, ids, accounts)) if settings.oidc_issuer else None
         rates = Late(lambda: _open_rates(later, settings))
-        model = Late(lambda: _open_model(later, settings))
+        model = Late(lambda: open_model(later, settings, settings.llm_model))
         checkpointer = Late(lambda: _open_checkpointer(later, settings))
-        legs: Late[Leg] = Late(lambda: _load_legs(world, core.office, model, checkpointer))
+        legs: Late[Leg] = Late(lambda: _load_legs(later, world, core.office, model, checkpointer, tasks))
         core = await stack.enter_async_context(open_core(_ground(world), legs))
         sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
         _ = tasks.spawn(sealer.forever(), name="sealer")
@@ -130,7 +132,7 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets, oidc)
         integrations = Integrations(store, ids, keeping, secrets, redactor)
         services = _services(world, core, closing, accounts, oidc, rates, integrations, asked_of)
-        warm = Late(lambda: _warm(model))
+        warm = Late(lambda: warm_model(model))
         # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
         signing_in = () if settings.local_mode else (accounts,)
         limiting = (rates,) if settings.rate_limiting_enabled else ()
@@ -172,7 +174,12 @@ async def _open_checkpointer(stack: AsyncExitStack, settings: Settings) -> "Chec
 
 
 async def _load_legs(
-    world: World, office: Office, model: "Late[ModelAdapter]", checkpointer: "Late[Checkpointer]"
+    stack: AsyncExitStack,
+    world: World,
+    office: Office,
+    model: "Late[ModelAdapter]",
+    checkpointer: "Late[Checkpointer]",
+    tasks: Tasks,
 ) -> Leg:
     """The graph and what it runs with: LangGraph takes seconds to import, so it comes once the port is open."""
     await _imported("src.api.services.legs")
@@ -187,7 +194,9 @@ async def _load_legs(
 
     ground = (world.bus, world.clock, world.ids)
     limits = _ground(world).limits
-    return Legs(office, build_graph(saver), saver, choice, *ground, limits)
+    naming = title_model(stack, settings, model)
+    titles = None if naming is None else Titles(office, world.pulse, tasks, naming)
+    return Legs(office, build_graph(saver), saver, choice, *ground, limits, titles)
 
 
 def _services(
@@ -311,26 +320,6 @@ async def _open_secrets(stack: AsyncExitStack, world: World) -> Secrets:
     from src.api.adapters.secrets.opening import open_secrets
 
     return await stack.enter_async_context(open_secrets(world.settings, world.store))
-
-
-async def _open_model(stack: AsyncExitStack, settings: Settings) -> "ModelAdapter":
-    await _imported("src.api.adapters.model.choice")
-    from src.api.adapters.model.choice import choose_model
-
-    model = choose_model(
-        settings.llm_model,
-        host=settings.llm_host,
-        adapter=settings.llm_adapter,
-        keys=settings.environment,
-        window=settings.llm_context_window,
-    )
-    stack.push_async_callback(model.aclose)
-    return model
-
-
-async def _warm(model: "Late[ModelAdapter]") -> None:
-    """Last, for it may take long: what the adapter imports by itself when it is first used."""
-    await (await model()).warm()
 
 
 async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -> Accounts:

@@ -51,6 +51,7 @@ def given(data_dir: Path, **values: Any) -> Settings:
             "credentials_key": CREDENTIALS_KEY,
             "mcp_server_url": NOWHERE,
             "sandbox": "none",
+            "llm_titles": False,
             "rate_limiting_enabled": False,
             **values,
         },

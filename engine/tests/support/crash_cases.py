@@ -72,6 +72,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "integrations.Integrations.remove": ("integrations", 1),
     "failures.FailedLogins._tell": ("accounts", 1),
     "sealer.Sealer._one": ("accounts", 1),
+    "titles.Titles._keep": ("named", 1),
 }
 """Each transaction of the services: the scenario that passes it, and how many of its passages are cases."""
 
@@ -91,6 +92,7 @@ OTHERS: dict[str, tuple[int, ...]] = {
 SETTINGS = {
     "accounts": {"AUDIT_SEAL_SECONDS": "1"},
     "expire": {"APPROVE_WITHIN_SECONDS": "1"},
+    "named": {"LLM_TITLES": "true"},
     "by_provider": {
         "OIDC_CLIENT_ID": "the-engine",
         "OIDC_ROLES": '{"admins": "admin"}',

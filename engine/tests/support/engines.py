@@ -186,6 +186,7 @@ class Forge:
             "SKYFLO_ENV_FILE": "",
             "LOCAL_MODE": "true",
             "RATE_LIMITING_ENABLED": "false",
+            "LLM_TITLES": "false",
             "DATA_DIR": str(data),
             "LLM_MODEL": "openai/scripted",
             "LLM_HOST": self.model_url,

@@ -8,11 +8,14 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["Call", "Conversation", "Reply", "Rule", "Script", "Step", "When", "text"]
+__all__ = ["TITLE_ASKED", "Call", "Conversation", "Reply", "Rule", "Script", "Step", "When", "text", "title_rule"]
+
+TITLE_ASKED = "^Name the conversation"
+"""How the system prompt begins where the engine wants a title."""
 
 Style = Literal["standard", "whole", "index0", "doubled", "repeated", "split", "no_ids", "interleaved"]
 
@@ -30,7 +33,10 @@ class Call(Data):
 
 
 class Step(Data):
-    """One thing that a reply does. Exactly one of the fields that say what, and `delay` (s) before each piece of it."""
+    """One thing that a reply does. Exactly one of the fields that say what, and `delay` (s) before each piece of it.
+
+    `until` waits for `ScriptedModel.let` to name it.
+    """
 
     text: str | None = None
     thinking: str | None = None
@@ -38,6 +44,7 @@ class Step(Data):
     raw: str | None = None
     error: dict[str, JsonValue] | None = None
     hang: float | None = None
+    until: str | None = None
     delay: float = 0.0
     pieces: int | None = None
     style: Style = "standard"
@@ -195,6 +202,11 @@ class Conversation(BaseModel):
 def text(words: str, *, pieces: int | None = None, delay: float = 0.0) -> Step:
     """A step that says the words, in so many pieces (by default a word each)."""
     return Step(text=words, pieces=pieces, delay=delay)
+
+
+def title_rule(*steps: Step, **reply: Any) -> Rule:
+    """What the model answers where a title is asked for."""
+    return Rule(when=When(system=TITLE_ASKED), reply=Reply.model_validate({"steps": list(steps), **reply}))
 
 
 def _filled(reply: Reply, values: dict[str, str]) -> Reply:

@@ -17,7 +17,10 @@ FOREVER = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    seconds: float
+    """So many seconds, or until the model is let go on."""
+
+    seconds: float = 0
+    until: str | None = None
 
 
 def events(reply: Reply, conversation: Conversation) -> Iterator[bytes | Pause]:
@@ -55,6 +58,8 @@ def _step(step: Step) -> Iterator[str | Pause]:
         yield _json({"error": step.error})
     if step.hang is not None:
         yield Pause(step.hang or FOREVER)
+    if step.until is not None:
+        yield Pause(until=step.until)
 
 
 def _deltas(step: Step) -> Iterator[Delta]:

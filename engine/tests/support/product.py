@@ -105,6 +105,7 @@ def engine(folder: Path, model: ScriptedModel | None, kubeconfig: Path | str, **
         "PYTHONUNBUFFERED": "1",
         "SANDBOX": "none",
         "RATE_LIMITING_ENABLED": "false",
+        "LLM_TITLES": "false",
     }
     speaking = {"LLM_MODEL": "openai/scripted", "LLM_HOST": model.url, "OPENAI_API_KEY": KEY} if model else {}
     with log.open("ab") as output:

@@ -4,11 +4,12 @@ What the model says hangs on the words of the user alone, so that many conversat
 is the prefix of the names of a conversation's own things.
 """
 
-from tests.support.model_script import Call, Reply, Rule, Script, Step, When
+from tests.support.model_script import Call, Reply, Rule, Script, Step, When, title_rule
 
-__all__ = ["ANSWER", "SCRIPT", "SLOWLY", "SLOWLY_SAID", "asking"]
+__all__ = ["ANSWER", "SCRIPT", "SLOWLY", "SLOWLY_SAID", "TITLE", "asking"]
 
 ANSWER = "Both things are as they were asked for, and nothing else was touched by any of this."
+TITLE = "Speaking slowly"
 READING = "First I look at what is there."
 CHANGING = "Now I change both."
 SLOWLY = "speak slowly"
@@ -28,6 +29,7 @@ def _change(name: str, value: str) -> Call:
 
 SCRIPT = Script(
     rules=[
+        title_rule(Step(text=TITLE)),
         Rule(
             when=When(user=_ASKED, results=0),
             reply=Reply(

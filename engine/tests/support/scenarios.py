@@ -20,7 +20,7 @@ from tests.support.connecting import integrations
 from tests.support.counting import Counting
 from tests.support.provider_scenario import by_provider
 from tests.support.reducer import reduce
-from tests.support.scenario import ANSWER, SLOWLY, asking
+from tests.support.scenario import ANSWER, SLOWLY, TITLE, asking
 from tests.support.waiting import eventually
 
 __all__ = ["SCENARIOS", "World", "check"]
@@ -140,6 +140,19 @@ def shutdown(world: World) -> None:
     talk.until("completed")
     talk.follow()
     check(world, talk)
+
+
+def named(world: World) -> None:
+    """The model is asked for a title beside a long first answer: there is one, told once, or the one that was cut."""
+    talk = replace(world.talk(), text=SLOWLY)
+    talk.chat()
+    talk.until("completed")
+    talk.follow()
+    check(world, talk)
+    title = world.client.get(f"/conversations/{talk.conversation_id}")["title"]
+    told = [event["title"] for event in talk.replay() if event["type"] == "conversation.title.generated"]
+    assert (title, told) in ((TITLE, [TITLE]), (TITLE, []), (SLOWLY, [])), "told once, unless it came after the end"
+    assert reduce(talk.events).others == reduce(talk.replay()).others
 
 
 def edit(world: World) -> None:
@@ -363,6 +376,6 @@ def _signed_in(world: World, email: str = "ada@example.org") -> dict[str, str]:
     return {"Authorization": f"Bearer {token.json()['access_token']}"}
 
 
-_OF_RUNS = (both, expire, stop, shutdown, edit, settle_by_hand, prove_never_ran, queue, forget)
+_OF_RUNS = (both, expire, stop, shutdown, named, edit, settle_by_hand, prove_never_ran, queue, forget)
 _OF_ALL_ELSE = (conversations, accounts, removal, integrations, erased, by_provider)
 SCENARIOS = {each.__name__: each for each in (*_OF_RUNS, *_OF_ALL_ELSE)}

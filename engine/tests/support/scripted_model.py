@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,6 +68,10 @@ class _Connection:
             if self.reader.at_eof():
                 raise _ClientGone
 
+    async def wait_for(self, name: str, let: Collection[str]) -> None:
+        while name not in let:
+            await self.wait(TICK)
+
     def reset(self) -> None:
         """Closes by RST, as a crashed host does."""
         plain: socket.socket = self.writer.get_extra_info("socket")
@@ -107,6 +111,7 @@ class ScriptedModel:
     port: int = 0
     connections: int = 0
     _attempts: Counter[str] = field(default_factory=Counter)
+    _let: set[str] = field(default_factory=set)
     _number: int = 0
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -115,8 +120,13 @@ class ScriptedModel:
         """What goes into LLM_HOST."""
         return f"http://127.0.0.1:{self.port}/v1"
 
+    def let(self, name: str) -> None:
+        """Answers that wait for this name go on."""
+        self._let.add(name)
+
     def forget(self) -> None:
         self.asked.clear()
+        self._let.clear()
         self._attempts.clear()
 
     async def disconnect(self) -> None:
@@ -198,7 +208,9 @@ class ScriptedModel:
         await connection.send(head.encode())
         body = _Body(connection, reply)
         for event in events(reply, conversation):
-            if isinstance(event, Pause):
+            if isinstance(event, Pause) and event.until is not None:
+                await connection.wait_for(event.until, self._let)
+            elif isinstance(event, Pause):
                 await connection.wait(event.seconds)
             elif await body.write(event):
                 asked.events += 1

@@ -67,12 +67,13 @@ def test_without_the_package_auto_replaces_nothing_and_a_named_part_is_refused(
 
 
 def test_the_settings_lead_to_the_sandbox_and_keep_all_else(tmp_path: Path) -> None:
-    asked = local(tmp_path, key=True, cluster=True, sandbox="all", llm_temperature=0.5)
+    asked = local(tmp_path, key=True, cluster=True, sandbox="all", llm_temperature=0.5, llm_title_model="openai/small")
     used = with_sandbox(asked, Parts(True, True), Addresses("http://127.0.0.1:1", "http://127.0.0.1:2"))
     assert (used.llm_model, used.llm_host, used.llm_adapter) == ("sandbox", "http://127.0.0.1:2/v1", "openai")
     assert used.environment["KUBECONFIG"] == str(sandbox_kubeconfig(asked))
     assert used.environment["CLUSTERS"] == "sandbox"
     assert used.llm_temperature == 0.5
+    assert used.llm_title_model is None
 
 
 @pytest.mark.promise("secrets")

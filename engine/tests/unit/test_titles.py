@@ -1,12 +1,17 @@
 """Titles and cursors: small, pure, and never surprised by what people send."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from src.api.agent.naming import MAX_TITLE, as_title
 from src.api.errors import BadRequest
 from src.api.services.paging import Cursor
 from src.api.services.titles import title_of
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,48 @@ def test_a_title_is_one_short_line_that_can_be_stored(said: str) -> None:
     assert len(title.splitlines()) == 1
     assert "\x00" not in title
     title.encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ("Checkout restarts", "Checkout restarts"),
+        ('"Checkout restarts."', "Checkout restarts"),
+        ("\u201eKasse startet neu\u201c.", "Kasse startet neu"),
+        ("\u00ab Redémarrages \u00bb", "Redémarrages"),
+        ("Title: **Checkout restarts**", "Checkout restarts"),
+        ('Titel: "Kasse startet neu"', "Kasse startet neu"),
+        ("# `checkout` restarts\nIt does so because", "checkout restarts"),
+        ('Restart "web" and "db"', 'Restart "web" and "db"'),
+        ("<think>A title for\nthis.</think>\n\nCheckout restarts", "Checkout restarts"),
+        ("<think>A title for this", None),
+        ("---\n\nCheckout restarts", "Checkout restarts"),
+        ("Check\x00out\x1b[2J \u202erestarts\u2066", "Check\ufffdout[2J restarts"),
+        ("Zwei\u2028Zeilen", "Zwei"),
+        ("Pod\tin   shop", "Pod in shop"),
+        ("\u067e\u0627\u062f\u200c\u0647\u0627", "\u067e\u0627\u062f\u200c\u0647\u0627"),
+        ("\u30dd\u30c3\u30c9\u306e\u518d\u8d77\u52d5\u3002", "\u30dd\u30c3\u30c9\u306e\u518d\u8d77\u52d5"),
+        ("", None),
+        ("...", None),
+        ("\u200d\u200c", None),
+        ("x" * 81, None),
+        ("I'm sorry, I can't do that", None),
+        ("I\u2019m unable to name this", None),
+        ("I cannot name this conversation", None),
+    ],
+)
+def test_what_of_an_answer_is_a_title(answer: str, title: str | None) -> None:
+    assert as_title(answer) == title
+
+
+@given(st.text(max_size=400))
+def test_whatever_a_model_answers_is_one_short_line_or_nothing(answer: str) -> None:
+    title = as_title(answer)
+    if title is not None:
+        assert 0 < len(title) <= MAX_TITLE
+        assert title == title.strip()
+        assert len(title.splitlines()) == 1
+        assert not {unicodedata.category(each) for each in title.replace("\u200c", "").replace("\u200d", "")} & HIDDEN
 
 
 @given(st.integers(0, 10**14), st.uuids())

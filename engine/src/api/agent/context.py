@@ -1,7 +1,7 @@
 """What a turn needs of the world, as protocols: the nodes hold no rows, no clients and no clocks of their own."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -132,6 +132,7 @@ class RunContext:
     max_attempts: int
     since: int
     failpoints: Failpoints
+    answering: Callable[[], None]
 
 
 async def unless_halted(lease: Lease, work: Awaitable[T]) -> T:

@@ -147,6 +147,7 @@ async def _stream(context: RunContext, request: ModelRequest, attempt: _Attempt)
     chunks = context.model.stream(request)
     try:
         async for chunk in chunks:
+            context.answering()
             match chunk:
                 case TextDelta(text=text):
                     await attempt.draft.add("token", text)

@@ -82,7 +82,7 @@ def with_sandbox(settings: Settings, replaced: Parts, addresses: Addresses) -> S
     if replaced.model:
         environment.pop("OPENAI_API_KEY", None)  # it is not the sandbox's business
         changed |= {"llm_model": MODEL, "llm_host": f"{addresses.model}/v1", "llm_adapter": "openai"}
-        changed |= {"llm_context_window": WINDOW}
+        changed |= {"llm_context_window": WINDOW, "llm_title_model": None}
     if replaced.cluster:
         environment.pop("KUBERNETES_SERVICE_HOST", None)
         environment |= {"KUBECONFIG": str(sandbox_kubeconfig(settings)), "CLUSTERS": CLUSTER}

@@ -149,6 +149,10 @@ class Settings(BaseSettings):
     llm_context_window: int | None = Field(default=None, ge=4_096, le=10_000_000)
     """Tokens of one call, for a model that nobody knows: else 32,768 are assumed."""
 
+    llm_titles: bool = True
+    llm_title_model: str | None = Field(default=None, min_length=1, max_length=200)
+    """Without it the model that answers also names conversations."""
+
     llm_max_iterations: int = Field(default=25, ge=1, le=500)
     max_auto_continue_turns: int = Field(default=2, ge=0, le=50)
     approve_within_seconds: Seconds = 1_800

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from src.api.agent.context import History, NewCall, Said, Situation, TextEnd
 from src.api.agent.policy import Requester
-from src.api.ports import Ids, Policies, Reader, Store, ToolSpec, Transaction, Usage
+from src.api.ports import Ids, Policies, Reader, Store, ToolSpec, Transaction
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event, PendingTool, TokenUsage, ToolError, ToolsPending
 from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Where
-from src.api.schemas.records import Call, Message, ModelCall, Run
+from src.api.schemas.records import Call, Message, Run
 from src.api.services.calls import latest
 from src.api.services.endings import Ending, Endings
 from src.api.services.generations import unfinished
@@ -21,6 +21,7 @@ from src.api.services.ledger import Ledger
 from src.api.services.policing import needs_a_person, requester, rule_on_tool
 from src.api.services.proposals import Proposals
 from src.api.services.search import keep_message
+from src.api.services.usage import is_counted, spent
 from src.api.utils.canonical import canonical
 from src.api.utils.failpoints import Failpoints
 from src.api.utils.redaction import Redactor
@@ -128,8 +129,8 @@ class Desk:
             message = _message(self._office.ids.new(), run, said, now, hidden=any(each.hidden for each in asked))
             await tx.insert(message)
             await keep_message(tx, message)
-            if _is_counted(said.usage):
-                await tx.insert(_spent(message.id, run, said, now))
+            if is_counted(said.usage):
+                await tx.insert(spent(message.id, run.id, said.model, said.usage, said.ttft_ms, now))
             for call in calls:
                 await tx.insert(call)
             usage = canonical(_summed(shown_object(run.usage), said))
@@ -217,7 +218,7 @@ def _said_before(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 def _usage_events(said: Said) -> list[Event]:
     used = said.usage
-    if not _is_counted(used):
+    if not is_counted(used):
         return []
     return [
         TokenUsage(
@@ -275,17 +276,6 @@ def _message(message_id: str, run: Run, said: Said, now: int, *, hidden: bool) -
         hidden=hidden,
         created_at=now,
     )
-
-
-def _is_counted(used: Usage) -> bool:
-    return used.prompt_tokens + used.completion_tokens > 0
-
-
-def _spent(message_id: str, run: Run, said: Said, now: int) -> ModelCall:
-    used = said.usage
-    cost = None if used.cost is None else round(used.cost * 1_000_000_000)
-    tokens = (used.prompt_tokens, used.completion_tokens, used.cached_tokens)
-    return ModelCall(message_id, run.id, said.model[:200], *tokens, cost, said.ttft_ms, now)
 
 
 def _used(said: Said) -> dict[str, int | float | str | None]:

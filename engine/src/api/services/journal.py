@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from src.api.errors import NotFound, RunFenced
 from src.api.ports import Ids, Transaction
 from src.api.schemas.audit import ENGINE, Actor
-from src.api.schemas.events import EVENT, Event
+from src.api.schemas.events import EVENT, Event, TitleGenerated
 from src.api.schemas.query import Plus
-from src.api.schemas.records import DeferredEvent, JournalEvent, Run
+from src.api.schemas.records import Conversation, DeferredEvent, JournalEvent, Run
 from src.api.schemas.states import RESTING
 from src.api.services.trail import audit_event
 
@@ -94,7 +94,8 @@ class Journal:
 
     async def _flush(self, tx: Transaction, run: Run, now: int) -> Run:
         while waiting := await tx.find(DeferredEvent, {"run_id": run.id}, "id", MAX_AT_ONCE):
-            run = await self._add(tx, run, [EVENT.validate_json(each.body) for each in waiting], now)
+            events = [EVENT.validate_json(each.body) for each in waiting]
+            run = await self._add(tx, run, [event for event in events if await _still_holds(tx, run, event)], now)
             await tx.remove(DeferredEvent, {"id": tuple(each.id for each in waiting)})
         return run
 
@@ -110,6 +111,14 @@ class Journal:
             event, start = (each.event, each.start) if isinstance(each, EndOfText) else (each, None)
             body = EVENT.dump_json(event, exclude_none=True).decode()
             await tx.insert(JournalEvent(run_id, n, event.type, body, start, now))
+
+
+async def _still_holds(tx: Transaction, run: Run, event: Event) -> bool:
+    """A title that a person has replaced while it waited is not told any more: clients would show it."""
+    if not isinstance(event, TitleGenerated):
+        return True
+    conversation = await tx.get(Conversation, id=run.conversation_id)
+    return conversation is not None and conversation.title == event.title
 
 
 def _audit(tx: Transaction, run_id: str, events: Sequence[Event | EndOfText], by: Actor) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from langchain_core.runnables import RunnableConfig
@@ -17,6 +18,7 @@ from src.api.services.accounts import LOCAL_ADMIN
 from src.api.services.desk import Desk, Office
 from src.api.services.leases import Lease
 from src.api.services.settings import Limits
+from src.api.services.titles import Titles
 
 __all__ = ["Checkpoints", "Legs", "ModelChoice"]
 
@@ -42,7 +44,7 @@ class ModelChoice:
 
 
 class Legs:
-    """`Leg` of the worker. `choice` may wait for the adapter to be loaded."""
+    """`Leg` of the worker. `choice` may wait for the adapter to be loaded. Without `titles` no model names anything."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Legs:
         clock: Clock,
         ids: Ids,
         limits: Limits,
+        titles: Titles | None = None,
     ) -> None:
         self._office = office
         self._graph = graph
@@ -63,6 +66,7 @@ class Legs:
         self._clock = clock
         self._ids = ids
         self._limits = limits
+        self._titles = titles
 
     async def __call__(self, lease: Lease, run: Run) -> None:
         context = await self._context(lease, run)
@@ -98,6 +102,7 @@ class Legs:
             max_attempts=choice.max_attempts,
             since=run.created_at if run.turn == 0 else self._clock.now(),
             failpoints=self._office.failpoints,
+            answering=_nothing if self._titles is None else partial(self._titles.begin, lease),
         )
 
     async def _may_change(self, run: Run) -> bool:
@@ -105,6 +110,10 @@ class Legs:
             return True
         user = await self._office.store.read(lambda reader: reader.get(User, id=run.user_id))
         return user is not None and user.is_active and Role(user.role).at_least(Role.MEMBER)
+
+
+def _nothing() -> None:
+    """Nothing goes beside an answer."""
 
 
 def _facts(specs: Mapping[str, ToolSpec]) -> tuple[str, ...]:

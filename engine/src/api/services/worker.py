@@ -5,9 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from src.api.errors import EngineError, RunFenced, StoreUnavailable
-from src.api.ports import Reader, Store
+from src.api.ports import Store
 from src.api.schemas.records import Run
 from src.api.services.endings import Ending, Endings
+from src.api.services.heeding import heed
 from src.api.services.leases import Lease, Leases
 from src.api.services.pulse import Pulse
 from src.api.services.tasks import Tasks
@@ -69,7 +70,7 @@ class Worker:
         if lease is None:
             return
         keeping = asyncio.ensure_future(self._leases.keep(lease))
-        heeding = asyncio.ensure_future(self._heed(lease))
+        heeding = asyncio.ensure_future(heed(self._store, self._pulse, lease))
         try:
             await self._guarded(lease, lease.run)
         except asyncio.CancelledError:
@@ -103,23 +104,3 @@ class Worker:
         following = await self._endings.end_owned(lease, Ending("failed", error=error, code=code))
         if following is not None:
             self.wake(following)
-
-    async def _heed(self, lease: Lease) -> None:
-        """Stop and take-over are rows; the bell only says when to look."""
-        async with self._pulse.watch(lease.run_id) as watch:
-            while not lease.halted.is_set():
-                try:
-                    await self._look(lease)
-                except StoreUnavailable as error:
-                    logger.warning(error.detail, extra={"action": "run.look_failed", "run_id": lease.run_id})
-                await watch.wait(5)
-
-    async def _look(self, lease: Lease) -> None:
-        async def body(reader: Reader) -> Run | None:
-            return await reader.get(Run, id=lease.run_id)
-
-        run = await self._store.read(body)
-        if run is None or run.fence != lease.fence:
-            lease.lose()
-        elif run.stop_at is not None:
-            lease.stop()

@@ -8,6 +8,7 @@ from skyflo_sandbox.model.answers import about_itself, marked
 from skyflo_sandbox.model.changing import apply, delete, restart, roll_back, scale, set_image, set_value
 from skyflo_sandbox.model.explaining import why
 from skyflo_sandbox.model.fixing import fix
+from skyflo_sandbox.model.naming import title_for
 from skyflo_sandbox.model.plan import CHANGES, Answer, Call, GiveUp, Memory, Question, Steps, Turn
 from skyflo_sandbox.model.talk import Exchange, talk_of
 from skyflo_sandbox.model.wire import Message
@@ -50,6 +51,9 @@ class Decision:
 
 def decide(messages: Sequence[Message], offered: frozenset[str]) -> Decision:
     """The next turn of the conversation. The same messages and tools give the same decision."""
+    title = title_for(messages)
+    if title is not None:
+        return Decision(title)
     exchanges = talk_of(messages).exchanges
     if not exchanges:
         return Decision(marked(about_itself("There is no question yet.")))

@@ -12,7 +12,16 @@ from src.api.errors import RunFenced, RunStopped
 from src.api.ports import ToolReply, Transaction
 from src.api.schemas.events import Completed, TitleGenerated
 from src.api.schemas.record import Record
-from src.api.schemas.records import Approval, Call, Conversation, DeferredEvent, Execution, JournalEvent, Run
+from src.api.schemas.records import (
+    Approval,
+    Call,
+    Conversation,
+    DeferredEvent,
+    Execution,
+    JournalEvent,
+    Message,
+    Run,
+)
 from src.api.services.endings import Ending, Endings
 from src.api.services.journal import Journal
 from src.api.services.leases import Lease, Leases, LeaseTimes
@@ -64,7 +73,7 @@ def _leases(store: TortoiseStore) -> Leases:
 async def test_an_outcome_that_is_settled_later_splits_no_text(store: TortoiseStore, state: str, waits: bool) -> None:
     """The owner waits for a change that it has started; when that is unknown it goes on and may be in mid-sentence."""
     call = _call("x", status="executing")
-    await _write(store, _run(fence=1, journal=5), call, _execution(state))
+    await _write(store, _run(fence=1, journal=5), row(Message, id="m", run_id="r"), call, _execution(state))
     assert await _outcomes(store).record_change(call, "n", ToolReply("succeeded", effect="done"))
     told = await store.read(lambda reader: reader.find(JournalEvent, {"run_id": "r"}))
     later = await store.read(lambda reader: reader.find(DeferredEvent, {"run_id": "r"}))

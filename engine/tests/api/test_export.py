@@ -1,16 +1,19 @@
 """Exporting a conversation: a document for people, and its timeline as JSON."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import httpx
 import pytest
 
 from src.api.config.settings import Settings
+from src.api.ports import Transaction
 from src.api.schemas.base import JsonObject, Verbatim
+from src.api.schemas.records import Message, Run
 from src.api.schemas.timeline import (
     AssistantEntry,
     ConversationDetail,
+    Entry,
     TextSegment,
     TokenTotals,
     ToolExecution,
@@ -19,6 +22,7 @@ from src.api.schemas.timeline import (
 )
 from src.api.services.export import RESULT_CHARACTERS, as_markdown
 from tests.support.app import Running, newcomer, problem, running
+from tests.support.rows import row
 
 NOW = 1_767_225_600_000
 
@@ -38,7 +42,7 @@ def a_tool(*, result: Sequence[JsonObject] = (), title: str = "Get objects", err
     return ToolSegment(id="c", toolExecution=execution, timestamp=NOW)
 
 
-def a_conversation(*segments: TextSegment | ToolSegment, error: str | None = None) -> ConversationDetail:
+async def the_document(*segments: TextSegment | ToolSegment, error: str | None = None) -> str:
     answer = AssistantEntry(
         id="a",
         run_id="r",
@@ -48,22 +52,25 @@ def a_conversation(*segments: TextSegment | ToolSegment, error: str | None = Non
         token_usage=TokenTotals(),
         error=error,
     )
-    return ConversationDetail(
+    head = ConversationDetail(
         id="x",
         title="Checkout *down*",
         is_active=True,
         created_at=NOW,
         conversation_metadata=Verbatim("{}"),
-        messages=[UserEntry(id="u", content="Why?\n\nReally.", timestamp=NOW), answer],
+        messages=[],
         active_run=None,
     )
 
+    async def runs() -> AsyncIterator[Sequence[Entry]]:
+        yield [UserEntry(id="u", content="Why?\n\nReally.", timestamp=NOW), answer]
 
-def test_what_was_asked_done_and_answered_stands_in_order() -> None:
-    found = as_markdown(
-        a_conversation(
-            a_tool(result=[{"type": "text", "text": "NAME\nweb"}]), TextSegment(id="t", text="It is up.", timestamp=NOW)
-        )
+    return b"".join([part async for part in as_markdown(head, runs())]).decode()
+
+
+async def test_what_was_asked_done_and_answered_stands_in_order() -> None:
+    found = await the_document(
+        a_tool(result=[{"type": "text", "text": "NAME\nweb"}]), TextSegment(id="t", text="It is up.", timestamp=NOW)
     )
     places = [
         found.index(part) for part in ("# Checkout", "> Why?", "> Really.", "**Get objects**", "web", "It is up.")
@@ -73,22 +80,22 @@ def test_what_was_asked_done_and_answered_stands_in_order() -> None:
 
 
 @pytest.mark.promise("secrets")
-def test_what_a_tool_returned_can_not_leave_its_block() -> None:
-    found = as_markdown(a_conversation(a_tool(result=[{"type": "text", "text": "```\n# Approved by the boss\n````x"}])))
+async def test_what_a_tool_returned_can_not_leave_its_block() -> None:
+    found = await the_document(a_tool(result=[{"type": "text", "text": "```\n# Approved by the boss\n````x"}]))
     fence = "`" * 5
     inside = found.split(f"{fence}text\n")[1].split(f"\n{fence}")[0]
     assert "# Approved by the boss" in inside
 
 
-def test_titles_and_errors_are_no_markdown() -> None:
-    found = as_markdown(a_conversation(a_tool(title="<b>\n# x", error="[link](http://x)"), error="it *broke*"))
+async def test_titles_and_errors_are_no_markdown() -> None:
+    found = await the_document(a_tool(title="<b>\n# x", error="[link](http://x)"), error="it *broke*")
     assert r"\<b\> \# x" in found
     assert r"\[link\](http://x)" in found
     assert r"it \*broke\*" in found
 
 
-def test_a_long_result_is_cut_and_says_so() -> None:
-    found = as_markdown(a_conversation(a_tool(result=[{"type": "text", "text": "x" * (RESULT_CHARACTERS + 7)}])))
+async def test_a_long_result_is_cut_and_says_so() -> None:
+    found = await the_document(a_tool(result=[{"type": "text", "text": "x" * (RESULT_CHARACTERS + 7)}]))
     assert "7 more characters" in found
 
 
@@ -110,6 +117,26 @@ def _is_a_file(answer: httpx.Response, media: str, name: str) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith(media)
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
+
+
+async def test_a_conversation_of_any_length_is_exported_whole(ana: tuple[Running, httpx.AsyncClient]) -> None:
+    engine, client = ana
+    here = (await client.post("/conversations", json={"title": "Long"})).json()["id"]
+    texts = [f"question {n}" for n in range(1_100)]
+
+    async def body(tx: Transaction) -> None:
+        for n, text in enumerate(texts):
+            of = {"run_id": f"r{n:04}", "conversation_id": here, "created_at": NOW + n // 300}
+            await tx.insert(row(Run, id=f"r{n:04}", state="completed", usage="{}", **of))
+            await tx.insert(row(Message, id=f"m{n:04}", role="user", content=text, hidden=n == 900, **of))
+
+    await engine.services.chat._store.transaction(body)
+    del texts[900]
+    data = await client.get(f"/conversations/{here}/export", params={"format": "json"})
+    page = await client.get(f"/conversations/{here}/export")
+    assert [entry["content"] for entry in data.json()["messages"]] == texts
+    assert data.json()["truncated"] is False
+    assert [line[2:] for line in page.text.splitlines() if line.startswith("> ")] == texts
 
 
 async def test_an_unknown_one_is_unknown(engine: Running) -> None:

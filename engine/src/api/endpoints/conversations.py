@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
 from src.api.endpoints.dependencies import Api, Cursor, Limit, SignedIn
 from src.api.schemas.conversations import (
@@ -55,13 +56,13 @@ async def export(
     conversation_id: UUID,
     form: Annotated[Literal["markdown", "json"], Query(alias="format")] = "markdown",
 ) -> Response:
-    """The conversation as a file to keep: Markdown for people, or the JSON of its timeline."""
-    found = await api.conversations.get(caller, str(conversation_id))
+    """The whole conversation as a file to keep: Markdown for people, or the JSON of its timeline."""
+    head, runs = await api.conversations.whole(caller, str(conversation_id))
     name, media = f"conversation-{conversation_id}", next(kind for kind in _DOCUMENTS if form in kind)
-    content = as_markdown(found) if form == "markdown" else as_json(found)
+    content = as_markdown(head, runs) if form == "markdown" else as_json(head, runs)
     ending = "md" if form == "markdown" else "json"
     disposition = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
-    return Response(content, media_type=media, headers=disposition)
+    return StreamingResponse(content, media_type=media, headers=disposition)
 
 
 @router.patch("/{conversation_id}")

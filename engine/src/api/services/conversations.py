@@ -1,7 +1,8 @@
 """Conversations: made, listed, read as a timeline, changed, removed."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from src.api.errors import Conflict, NotFound
 from src.api.ports import Ids, Reader, Store, Transaction
@@ -15,10 +16,10 @@ from src.api.schemas.conversations import (
     Done,
     Pagination,
 )
-from src.api.schemas.query import Scalar, Where, below
+from src.api.schemas.query import Scalar, Where, above, below
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from src.api.schemas.states import NOT_ENDED
-from src.api.schemas.timeline import ActiveRun, ConversationDetail
+from src.api.schemas.timeline import ActiveRun, ConversationDetail, Entry
 from src.api.services.access import Caller, visible_conversation
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.paging import Cursor
@@ -98,6 +99,25 @@ class Conversations:
             return _detail(found, messages[::-1], calls, runs)
 
         return await self._store.read(body)
+
+    async def whole(
+        self, caller: Caller, conversation_id: str
+    ) -> tuple[ConversationDetail, AsyncIterator[Sequence[Entry]]]:
+        """The conversation without its messages, and then all of them, run by run, read as they are taken."""
+
+        async def body(reader: Reader) -> ConversationDetail:
+            found = await visible_conversation(reader, caller, conversation_id)
+            runs = await reader.find(Run, {"conversation_id": found.id, "state": NOT_ENDED}, "created_at,id")
+            return _detail(found, [], [], runs)
+
+        return await self._store.read(body), self._runs(conversation_id)
+
+    async def _runs(self, conversation_id: str) -> AsyncIterator[Sequence[Entry]]:
+        batch = await self._store.read(partial(_runs_after, conversation_id, None))
+        while batch:
+            for run in batch:
+                yield await self._store.read(partial(_run_entries, run))
+            batch = await self._store.read(partial(_runs_after, conversation_id, batch[-1]))
 
     async def change(self, caller: Caller, conversation_id: str, wanted: ConversationChange) -> ConversationSummary:
         """Sets what is given. Only its owner changes a conversation."""
@@ -191,6 +211,22 @@ async def _page(reader: Reader, where: Where, after: Cursor | None, limit: int) 
         return same
     older = await reader.find(Conversation, {**where, "updated_at": below(after.time)}, order, limit - len(same))
     return [*same, *older]
+
+
+async def _runs_after(conversation_id: str, after: Run | None, reader: Reader) -> list[Run]:
+    """Some runs in the order in which they began."""
+    here: Where = {"conversation_id": conversation_id}
+    if after is None:
+        return await reader.find(Run, here, "created_at,id", BATCH)
+    same: Where = {**here, "created_at": after.created_at, "id": above(after.id)}
+    found = await reader.find(Run, same, "id", BATCH)
+    return found or await reader.find(Run, {**here, "created_at": above(after.created_at)}, "created_at,id", BATCH)
+
+
+async def _run_entries(run: Run, reader: Reader) -> list[Entry]:
+    messages = await reader.find(Message, {"run_id": run.id, "hidden": False}, "created_at,id", MAX_ROWS)
+    calls = await reader.find(Call, {"run_id": run.id}, "created_at,id", MAX_ROWS)
+    return entries(messages, calls, [run])
 
 
 async def _active(reader: Reader, ids: Sequence[str]) -> dict[str, Run]:

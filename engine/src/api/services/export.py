@@ -1,16 +1,20 @@
-"""A conversation as a document that people keep: what was asked, read, shown, decided and answered."""
+"""A conversation as a document that people keep: what was asked, read, shown, decided and answered, all of it.
+
+It is read one run at a time, so that a long one takes no more room than a short one.
+"""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
 import orjson
 
-from src.api.schemas.base import Json
+from src.api.schemas.base import Json, verbatim
 from src.api.schemas.timeline import (
     AssistantEntry,
     ConversationDetail,
+    Entry,
     Segment,
     TextSegment,
     ThinkingSegment,
@@ -20,28 +24,34 @@ from src.api.schemas.timeline import (
 
 __all__ = ["as_json", "as_markdown"]
 
+Entries = AsyncIterator[Sequence[Entry]]
+
 RESULT_CHARACTERS = 20_000
 _BACKTICKS = re.compile("`+")
 _INLINE = re.compile(r"([\\`*_\[\]<>#|])")
 
 
-def as_json(found: ConversationDetail) -> bytes:
-    """The timeline as it is sent, laid out for people."""
-    return orjson.dumps(orjson.loads(found.as_json()), option=orjson.OPT_INDENT_2)
+async def as_json(head: ConversationDetail, runs: Entries) -> AsyncIterator[bytes]:
+    """What `GET` answers, an entry a line. `head` is the conversation without its messages."""
+    laid_out = orjson.dumps(orjson.loads(head.as_json()), option=orjson.OPT_INDENT_2)
+    before, after = laid_out.rsplit(b"[]", 1)
+    yield before + b"["
+    comma = b"\n"
+    async for entries in runs:
+        for entry in entries:
+            yield comma + orjson.dumps(entry, default=verbatim)
+            comma = b",\n"
+    yield b"\n]" + after
 
 
-def as_markdown(found: ConversationDetail) -> str:
+async def as_markdown(head: ConversationDetail, runs: Entries) -> AsyncIterator[bytes]:
     """The timeline as Markdown. What tools returned stands in code blocks that it can't end."""
-    return "\n\n".join(_parts(found)) + "\n"
-
-
-def _parts(found: ConversationDetail) -> Iterator[str]:
-    yield f"# {_plain(found.title or 'A conversation with Skyflo')}"
-    yield f"Conversation {found.id}, begun {_time(found.created_at)}."
-    if found.truncated:
-        yield "_Only the newest messages are here: the conversation is longer than one document holds._"
-    for entry in found.messages:
-        yield from _asked(entry) if isinstance(entry, UserEntry) else _answered(entry)
+    yield f"# {_plain(head.title or 'A conversation with Skyflo')}\n\n".encode()
+    yield f"Conversation {head.id}, begun {_time(head.created_at)}.\n".encode()
+    async for entries in runs:
+        for entry in entries:
+            parts = _asked(entry) if isinstance(entry, UserEntry) else _answered(entry)
+            yield "".join(f"\n{part}\n" for part in parts).encode()
 
 
 def _asked(entry: UserEntry) -> Iterator[str]:

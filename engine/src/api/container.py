@@ -58,6 +58,7 @@ from src.api.services.tasks import Tasks
 from src.api.services.team import Team
 from src.api.services.titles import Titles
 from src.api.services.tokens import Tokens
+from src.api.services.told import ToldPolicies
 from src.api.services.tools import Tools
 from src.api.services.worker import Leg
 from src.api.standing import Standing, open_standing
@@ -112,7 +113,17 @@ async def open_services(asked: Settings) -> AsyncIterator[Services]:
         servers = Late(lambda: _open_tools(later, settings, clock, redactor, child))
         policies = PolicyFile(*_policy_file(settings), clock)
         world = World(
-            settings, clock, ids, bus, store, pulse, audience, LateTools(servers), policies, redactor, failpoints
+            settings,
+            clock,
+            ids,
+            bus,
+            store,
+            pulse,
+            audience,
+            LateTools(servers),
+            ToldPolicies(policies, store),
+            redactor,
+            failpoints,
         )
         tasks = await stack.enter_async_context(Tasks(patience=0))
         mailing, failed = Mailing(tasks, settings.public_url, mail_of(settings)), FailedLogins(store, tasks, clock)

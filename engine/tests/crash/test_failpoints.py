@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.counting import Counting
-from tests.support.crash_cases import OWN_PROVIDER, OWN_TOOLS, SETTINGS, Case, cases
+from tests.support.crash_cases import OWN_PROVIDER, OWN_TOOLS, POLICIES, SETTINGS, Case, cases
 from tests.support.engines import Forge
 from tests.support.hostile_provider import in_thread
 from tests.support.scenarios import SCENARIOS, World
@@ -29,6 +29,8 @@ def go_through(case: Case, forge: Forge, counting: Counting, folder: Path) -> No
             settings["OIDC_ISSUER"] = stack.enter_context(in_thread()).issuer
         engine = forge.engine(case.database, counting, **settings)
         stack.callback(forge.drop, engine)
+        if case.scenario in POLICIES:
+            (engine.log.parent / "policy.yaml").write_text(POLICIES[case.scenario])
         engine.start(f"{case.point}=kill@{case.nth}")
         client = Client(engine)
         stack.callback(client.close)

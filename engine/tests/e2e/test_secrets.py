@@ -35,6 +35,15 @@ def sinks(product: Product, *answers: Answer) -> dict[str, str]:
     return found
 
 
+async def trail(me: Person, action: str) -> dict[str, str]:
+    """The audit trail as an admin reads it and takes it away, which holds this action."""
+    listed = (await me.client.get("/audit?limit=50")).text
+    export = (await me.client.get("/audit/export")).text
+    assert action in listed
+    assert action in export
+    return {"audit": listed, "export of the audit": export}
+
+
 def leaks(values: dict[str, str], found: dict[str, str]) -> list[tuple[str, str]]:
     spelled = {f"{name}, {how}": text for name, value in values.items() for how, text in spellings(value)}
     return [(name, place) for name, value in spelled.items() for place, text in found.items() if value in text]
@@ -107,7 +116,7 @@ async def test_canaries_reach_nobody_and_a_planted_order_waits_for_a_person(prod
     denied = await me.decide(asked, asked.waiting[0], approve=False, reason="nobody asked for that")
     assert denied.text == "I leave it."
     assert json.loads(kubectl("get", "namespace", kubectl.namespace, "-o=json"))["status"]["phase"] == "Active"
-    assert leaks(values, sinks(product, asked, denied)) == []
+    assert leaks(values, sinks(product, asked, denied) | await trail(me, "tool.denied")) == []
     assert outside_of_results(product, order) == []
 
 
@@ -136,6 +145,7 @@ async def test_a_secret_that_is_applied_is_shown_masked(product: Product, me: Pe
     kept = product.kubectl.get("secret", "made")["data"]["password"]
     assert base64.b64decode(kept).decode() == values["password"]
     shown = {"events": json.dumps([asked.events, done.events]), "log": product.engine.said}
+    shown |= await trail(me, "tool.executing")
     assert leaks(values, shown | {"approval": json.dumps(approval), "timeline": json.dumps(timeline)}) == []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["OTHERS", "OWN_PROVIDER", "OWN_TOOLS", "SETTINGS", "TRANSACTIONS", "Case", "cases"]
+__all__ = ["OTHERS", "OWN_PROVIDER", "OWN_TOOLS", "POLICIES", "SETTINGS", "TRANSACTIONS", "Case", "cases"]
 
 DATABASES = ("sqlite", "postgres")
 COMMITS = ("before_commit", "after_commit")
@@ -73,6 +73,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "failures.FailedLogins._tell": ("accounts", 1),
     "sealer.Sealer._one": ("accounts", 1),
     "titles.Titles._keep": ("named", 1),
+    "told.ToldPolicies._tell": ("allowed", 1),
 }
 """Each transaction of the services: the scenario that passes it, and how many of its passages are cases."""
 
@@ -88,6 +89,19 @@ OTHERS: dict[str, tuple[int, ...]] = {
     "bus.publish:after": (1, 9),
 }
 """Points between transactions, all passed by the scenario `both`."""
+
+ALLOWED: dict[str, int] = {
+    "leases.Leases.claim": 1,
+    "desk.Desk.commit_turn": 2,
+    "proposals.Proposals._commit": 1,
+    "ledger.Ledger._start": 2,
+    "outcomes.Outcomes.record_change": 2,
+    "endings.Endings.end_owned": 1,
+}
+"""The transactions of a change that begins with a policy's yes, again, in the scenario of that name."""
+
+POLICIES = {"allowed": "rules: [{name: free, decision: allow, tools: change_thing}]"}
+"""Scenarios of engines with a policy."""
 
 SETTINGS = {
     "accounts": {"AUDIT_SEAL_SECONDS": "1"},
@@ -113,3 +127,12 @@ def cases() -> Iterator[Case]:
                     yield Case(f"{point}:{moment}", scenario, database, nth)
         for point, nths in OTHERS.items():
             yield from (Case(point, "both", database, nth) for nth in nths)
+        yield from _allowed(database)
+
+
+def _allowed(database: str) -> Iterator[Case]:
+    for point, passages in ALLOWED.items():
+        for moment in COMMITS:
+            yield from (Case(f"{point}:{moment}", "allowed", database, nth) for nth in range(1, passages + 1))
+    for point in ("ledger.preview:after", "ledger.send:before", "ledger.send:after"):
+        yield from (Case(point, "allowed", database, nth) for nth in OTHERS[point])

@@ -18,6 +18,7 @@ from src.api.schemas.records import Conversation, Execution, Message, Run, Submi
 from tests.support.client import Client, Talk
 from tests.support.connecting import integrations
 from tests.support.counting import Counting
+from tests.support.policy_scenario import by_policy, runs_by_policy
 from tests.support.provider_scenario import by_provider
 from tests.support.reducer import reduce
 from tests.support.scenario import ANSWER, SLOWLY, TITLE, asking
@@ -59,8 +60,8 @@ def _check_effects(world: World, talks: Sequence[Talk]) -> None:
     """At most one effect an approval; exactly one where the record says that it succeeded, none where it says not."""
     counted = Counter(effect["approval"] for effect in world.effects())
     events = [event for talk in talks for event in talk.replay()]
-    asked = [event["call_id"] for event in events if event["type"] == "tool.awaiting_approval"]
-    assert set(counted) <= set(asked), "something ran that nobody was asked about"
+    asked = [event["call_id"] for event in events if event["type"] == "tool.awaiting_approval" or by_policy(event)]
+    assert set(counted) <= set(asked), "something ran that nobody was asked about, and no policy allowed"
     for call_id in asked:
         view = talks[0].approval(call_id)
         wanted = {"succeeded": (1,), "applied": (1,), "unknown": (0, 1)}.get(view["outcome"], (0,))
@@ -102,6 +103,11 @@ def both(world: World) -> None:
     order = [effect["name"].removeprefix(world.thing) for effect in world.effects()]
     assert order in (["-a", "-b"], ["-a"], []), "changes run in the model's order"
     check(world, talk)
+
+
+def allowed(world: World) -> None:
+    """The same where a rule of the policy says yes to changes."""
+    check(world, runs_by_policy(world))
 
 
 def expire(world: World) -> None:
@@ -376,6 +382,6 @@ def _signed_in(world: World, email: str = "ada@example.org") -> dict[str, str]:
     return {"Authorization": f"Bearer {token.json()['access_token']}"}
 
 
-_OF_RUNS = (both, expire, stop, shutdown, named, edit, settle_by_hand, prove_never_ran, queue, forget)
+_OF_RUNS = (both, allowed, expire, stop, shutdown, named, edit, settle_by_hand, prove_never_ran, queue, forget)
 _OF_ALL_ELSE = (conversations, accounts, removal, integrations, erased, by_provider)
 SCENARIOS = {each.__name__: each for each in (*_OF_RUNS, *_OF_ALL_ELSE)}

@@ -13,6 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from src.api.adapters.bus.local import LocalBus
 from src.api.agent.graph import build_graph
 from src.api.core import Core, Ground, open_core
+from src.api.errors import ModelError
 from src.api.ports import (
     Acting,
     CallDelta,
@@ -160,7 +161,7 @@ class Toolbox:
 
 
 class PlannedModel:
-    """`Model` that does what the user's last words say: `look`, `change x y`, `wipe x`, or nothing but words.
+    """`Model` that does what the user's last words say: `look`, `change x y`, `wipe x`, `fail`, or nothing but words.
 
     Every call has the same provider's id, as some providers have it.
     """
@@ -173,6 +174,8 @@ class PlannedModel:
         since = [message for message in request.messages if message.role != "system"]
         asked = max(at for at, message in enumerate(since) if message.role == "user")
         words = since[asked].content.split()
+        if words[0] == "fail":
+            raise ModelError("The model is not there.")
         if any(message.role == "tool" for message in since[asked:]) or words[0] not in SPECS:
             yield TextDelta("Done, ")
             yield TextDelta("all of it.")

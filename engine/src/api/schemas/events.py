@@ -114,7 +114,7 @@ class ToolAwaitingApproval(Wire):
 
 
 class Decided(Wire):
-    """Common to the events that end a call's waiting for a person."""
+    """Common to the events that end a call's waiting for a person. `digest`: of what was decided on."""
 
     call_id: str
     tool: str
@@ -122,6 +122,7 @@ class Decided(Wire):
     args: JsonObject
     decided_by: str | None = None
     reason: str | None = None
+    digest: str | None = None
 
 
 class ToolVote(Decided):

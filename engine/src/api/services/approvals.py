@@ -242,12 +242,12 @@ async def _told(
     """Moves the call as its approval was moved; the event that tells of it."""
     if moved.status == "pending":
         reason = None if request.reason is None else clean(request.reason)
-        return vote_event(call, caller.name, reason, len(await votes_for(tx, moved)), moved.votes)
+        return vote_event(call, caller.name, reason, len(await votes_for(tx, moved)), moved)
     if moved.status == "approved":
         await tx.change(Call, {"id": call.id, "status": "awaiting_approval"}, status="approved")
     else:
         await settle(tx, call, "denied", now, error=moved.reason)
-    return decided_event(f"tool.{moved.status}", call, by=moved.decided_by, reason=moved.reason)
+    return decided_event(f"tool.{moved.status}", call, by=moved.decided_by, reason=moved.reason, digest=moved.digest)
 
 
 async def _number_of(tx: Transaction, approval: Approval, *kinds: str) -> int:

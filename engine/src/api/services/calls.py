@@ -123,7 +123,9 @@ def next_version(call: Call, call_id: str, now: int, *, args: str | None = None,
     )
 
 
-def decided_event(kind: str, call: Call, *, by: str | None = None, reason: str | None = None) -> Event:
+def decided_event(
+    kind: str, call: Call, *, by: str | None = None, reason: str | None = None, digest: str | None = None
+) -> Event:
     variant = _DECIDED[kind]
     return variant.model_validate(
         {
@@ -134,11 +136,12 @@ def decided_event(kind: str, call: Call, *, by: str | None = None, reason: str |
             "args": shown_object(call.shown),
             "decided_by": by,
             "reason": reason,
+            "digest": digest,
         }
     )
 
 
-def vote_event(call: Call, by: str, reason: str | None, votes: int, needed: int) -> Event:
+def vote_event(call: Call, by: str, reason: str | None, votes: int, asked: Approval) -> Event:
     return ToolVote(
         type="tool.vote",
         call_id=call.id,
@@ -147,8 +150,9 @@ def vote_event(call: Call, by: str, reason: str | None, votes: int, needed: int)
         args=shown_object(call.shown),
         decided_by=by,
         reason=reason,
+        digest=asked.digest,
         votes=votes,
-        votes_needed=needed,
+        votes_needed=asked.votes,
     )
 
 

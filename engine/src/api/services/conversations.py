@@ -6,7 +6,7 @@ from functools import partial
 
 from src.api.errors import Conflict, NotFound
 from src.api.ports import Ids, Reader, Store, Transaction
-from src.api.schemas.base import Verbatim
+from src.api.schemas.base import Json, Verbatim
 from src.api.schemas.conversations import (
     ConversationChange,
     ConversationList,
@@ -25,7 +25,7 @@ from src.api.services.endings import Endings, lock_conversation
 from src.api.services.paging import Cursor
 from src.api.services.search import found_among, keep_title
 from src.api.services.timeline import entries
-from src.api.services.trail import user_stream
+from src.api.services.trail import fields_of, user_stream
 from src.api.utils.canonical import canonical
 from src.api.utils.text import clean
 
@@ -58,6 +58,7 @@ class Conversations:
             now = await tx.now()
             fresh = _fresh(wanted_id, caller.id, clean(wanted.title) if wanted.title else None, now)
             if await tx.insert(fresh):
+                _told(tx, caller, "conversation.made", fresh.id)
                 await keep_title(tx, fresh.id, fresh.title)
                 return fresh
             held = await tx.get(Conversation, id=wanted_id)
@@ -139,6 +140,7 @@ class Conversations:
                 raise NotFound("There is no such conversation.")
             if "title" in values:
                 await keep_title(tx, changed.id, changed.title)
+            _told(tx, caller, "conversation.changed", changed.id, fields=fields_of(values))
             return changed
 
         return _summary(await self._store.transaction(body), None)
@@ -161,10 +163,15 @@ class Conversations:
             hidden: Where = {"id": conversation_id, "deleted_at": None}
             await tx.change(Conversation, hidden, deleted_at=now, erase_due=now + ERASE_AFTER_MS)
             await tx.remove(SearchText, {"conversation_id": conversation_id})
-            tx.audit(user_stream(caller.id), "conversation.deleted", caller.actor, {"conversation_id": conversation_id})
+            _told(tx, caller, "conversation.deleted", conversation_id)
 
         await self._store.transaction(body)
         return Done(id=conversation_id)
+
+
+def _told(tx: Transaction, caller: Caller, action: str, conversation_id: str, **more: Json) -> None:
+    """What it is called and what is said in it stay out of the trail, which outlives it."""
+    tx.audit(user_stream(caller.id), action, caller.actor, {"conversation_id": conversation_id, **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ class Ledger:
                 return None
             ruling = await rule_on_approval(tx, force, approval, now)
             if ruling.decision == "deny":
-                await self._deny(tx, run, lease, call, ruling, now)
+                await self._deny(tx, run, lease, call, ruling, approval.digest, now)
                 return None
             try:
                 await check_holds(tx, approval, ruling)
@@ -261,12 +261,14 @@ class Ledger:
         events: list[Event] = [decided_event("tool.stale", call, reason=why), *later]
         await self._journal.record_as_owner(tx, run.id, lease.fence, events, now)
 
-    async def _deny(self, tx: Transaction, run: Run, lease: Lease, call: Call, ruling: Ruling, now: int) -> None:
+    async def _deny(
+        self, tx: Transaction, run: Run, lease: Lease, call: Call, ruling: Ruling, digest: str, now: int
+    ) -> None:
         """Decided, and denied by a policy that came since. As after a person's no, what comes next may go on."""
         await tx.change(Approval, {"id": call.id, "status": "consumed"}, status="stale")
         await settle(tx, call, "denied", now, error=ruling.sentence)
         await let_next_execute(tx, run, now, self._limits.execute_ms)
-        event = decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
+        event = decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence, digest=digest)
         await self._journal.record_as_owner(tx, run.id, lease.fence, [event], now)
 
     async def _too_late(self, tx: Transaction, run: Run, lease: Lease, call: Call, now: int) -> None:

@@ -169,14 +169,14 @@ class Proposals:
         ruling = await rule_on_approval(tx, force, end, now)
         if ruling.decision == "deny":
             await settle(tx, call, "denied", now, error=ruling.sentence)
-            return decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence)
+            return decided_event("tool.denied", call, by=ruling.decider, reason=ruling.sentence, digest=end.digest)
         approval = replace(ruled(end, ruling), approve_by=now + self._limits.approve_ms, created_at=now)
         if ruling.decision == "allow" and await _may_be_given(tx, call, approval):
             approval = replace(approval, status="approved", decided_by=ruling.decider, decided_at=now)
             approval = replace(approval, reason=ruling.reason)
             await tx.insert(approval)
             await tx.change(Call, {"id": call.id, "status": "pending"}, status="approved")
-            return decided_event("tool.approved", call, by=ruling.decider, reason=ruling.reason)
+            return decided_event("tool.approved", call, by=ruling.decider, reason=ruling.reason, digest=end.digest)
         await tx.insert(approval)
         await tx.change(Call, {"id": call.id, "status": "pending"}, status="awaiting_approval")
         return awaiting_event(call, approval)

@@ -19,18 +19,32 @@ from src.api.schemas.events import (
     ToolResult,
     ToolUnknown,
     ToolVerified,
+    ToolVote,
     WorkflowComplete,
     WorkflowError,
 )
+from src.api.schemas.policy import PolicyInForce
 from src.api.schemas.query import Scalar
 from src.api.schemas.records import Message, Run, User
 from src.api.utils.canonical import canonical, sha256
 from src.api.utils.text import clean
 
-__all__ = ["actor_of", "audit_event", "audit_message", "fields_of", "run_stream", "user_stream"]
+__all__ = [
+    "POLICY_STREAM",
+    "actor_of",
+    "audit_event",
+    "audit_message",
+    "audit_policy",
+    "fields_of",
+    "policy_body",
+    "run_stream",
+    "user_stream",
+]
 
+POLICY_STREAM = "policy"
 MAX_SHOWN = 20_000
 MAX_SENTENCE = 1_000
+_POLICY = "policy:"
 
 
 def run_stream(run_id: str) -> str:
@@ -75,10 +89,24 @@ def audit_message(tx: Transaction, run: Run, message: Message, by: Actor) -> Non
     tx.audit(run_stream(run.id), "message.submitted", by, body)
 
 
+def audit_policy(tx: Transaction, force: PolicyInForce) -> None:
+    """Tells which policy is in force from now on, or what is wrong with its file."""
+    action = "policy.loaded" if force.problem is None else "policy.bad"
+    tx.audit(POLICY_STREAM, action, ENGINE, policy_body(force))
+
+
+def policy_body(force: PolicyInForce) -> JsonObject:
+    """What the trail says of a policy; the same for two that decide alike."""
+    rules: Json = [rule.model_dump(mode="json", exclude_none=True) for rule in force.document.rules]
+    document: JsonObject = {"rules": rules, "requester_may_destroy": force.document.requester_may_destroy}
+    body = {"source": force.source, "document": _shown(document), "sha256": sha256(canonical(document))}
+    return body if force.problem is None else {**body, "problem": clean(force.problem)[:MAX_SENTENCE]}
+
+
 def _who(event: Event, by: Actor) -> Actor:
     """What the engine does by a rule of the policy is that rule's."""
     rule = event.decided_by if isinstance(event, Decided) else None
-    return Actor(rule) if by == ENGINE and rule and rule.startswith("policy:") else by
+    return Actor(rule) if by == ENGINE and rule and rule.startswith(_POLICY) else by
 
 
 def _told(event: Event) -> tuple[str, JsonObject] | None:
@@ -97,7 +125,7 @@ def _of_call(event: Event) -> JsonObject | None:
         case ToolAwaitingApproval():
             return _asked(event)
         case Decided():
-            return {**_call(event), "decided_by": event.decided_by, "reason": _sentence(event.reason)}
+            return _decided(event)
         case ToolExecuting():
             return {**_call(event), "args": _shown(event.args)}
         case ToolResult():
@@ -120,6 +148,22 @@ def _asked(event: ToolAwaitingApproval) -> JsonObject:
         "risk": event.risk,
         "expires_at": event.expires_at,
         "supersedes": event.supersedes,
+        "rule": event.rule,
+        "votes_needed": event.votes_needed,
+    }
+
+
+def _decided(event: Decided) -> JsonObject:
+    """What a policy decided on was shown to nobody before, so it is told here."""
+    by_policy = (event.decided_by or "").startswith(_POLICY)
+    votes = {"votes": event.votes, "votes_needed": event.votes_needed} if isinstance(event, ToolVote) else {}
+    return {
+        **_call(event),
+        "args": _shown(event.args) if by_policy else None,
+        "decided_by": event.decided_by,
+        "reason": _sentence(event.reason),
+        "digest": event.digest,
+        **votes,
     }
 
 

@@ -268,9 +268,8 @@ async def _open_store(stack: AsyncExitStack, settings: Settings, bus: Bus, failp
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         await migrate(url)
     elif missing := await pending(url):
-        raise SettingsError(
-            [f"POSTGRES_DATABASE_URL: the database lacks {len(missing)} migrations; run: aerich upgrade"]
-        )
+        lacking = ", ".join(missing)
+        raise SettingsError([f"POSTGRES_DATABASE_URL: the database lacks {lacking}; run: aerich upgrade"])
 
     def committed(runs: frozenset[str]) -> None:
         for run_id in runs:

@@ -99,8 +99,8 @@ def _tell(report: JsonObject, total: dict[str, int]) -> None:
     seal = f"{number(proven, 'n')}:{text(proven, 'hash')}" if proven else ""
     up_to = f"Proven up to seal {line(seal)}" if seal else "No seal proves it yet"
     if text(report, "status") == "intact":
-        counts = f"{total['entries']} entries, {total['seals']} seals, {total['unsealed']} entries not sealed yet."
-        terminal.show(Text(f"✓ Intact. {up_to}; {counts}", "green"))
+        counts = f"Entries: {total['entries']}, of which not sealed yet: {total['unsealed']}. Seals: {total['seals']}."
+        terminal.show(Text(f"✓ Intact. {up_to}. {counts}", "green"))
     else:
         detail = text(inner(report, "fault"), "detail") or "The check did not come to its end."
         terminal.show(Text(f"✗ CHANGED. {line(detail, 400)} {up_to}.", "red"))

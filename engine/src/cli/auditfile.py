@@ -52,7 +52,7 @@ def verify_file(path: Path, seal: str | None, as_json: bool) -> int:
         write_json({"status": status, "fault": fault or None, "entries": read.entries, "seals": read.seals})
         return FAILED if fault else DONE
     terminal = Terminal()
-    counts = f"{read.entries} entries, {read.seals} seals."
+    counts = f"Entries: {read.entries}. Seals: {read.seals}."
     told = f"✗ CHANGED. {line(fault, 400)}" if fault else f"✓ The file fits in itself: {counts}"
     terminal.show(Text(told, "red" if fault else "green"))
     terminal.note(Text(_NOTE if read.whole else f"{_NOTE} This is a part of a trail: what is left out can't be seen."))

@@ -13,7 +13,7 @@ import pytest_asyncio
 from src.api.schemas.records import SearchText
 from tests.support.counting import Counting
 from tests.support.main_job import at_work
-from tests.support.model_script import Call, Reply, Rule, Script, Step, When, text, title_rule
+from tests.support.model_script import TITLE_ASKED, Call, Reply, Rule, Script, Step, When, text, title_rule
 from tests.support.naming import TITLE, Naming
 from tests.support.person import Answer, read_events
 from tests.support.reducer import reduce
@@ -308,6 +308,17 @@ async def test_a_first_message_that_is_edited_has_its_conversation_named_by_it(n
     await _edited(naming, answer, "Why does payment restart?")
     assert naming.asked == []
     assert await naming.title(answer.conversation_id) == "Mine"
+
+
+async def test_a_title_of_a_message_that_was_edited_meanwhile_is_dropped(naming: Naming) -> None:
+    slow = Rule(when=When(system=TITLE_ASKED, user=ASKED), reply=Reply(steps=[Step(until="title"), text("Old")]))
+    naming.plays(slow, text("Hello."), first=(NAMED,))
+    answer = await naming.job.me.ask(ASKED)
+    await naming.was_asked()
+    await _edited(naming, answer, "Why does catalog restart?")
+    naming.job.model.let("title")
+    await naming.counted(answer.run_id, 2)
+    await naming.becomes(answer.conversation_id, TITLE)
 
 
 async def _edited(naming: Naming, answer: Answer, said: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.product import Engine, engine
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
-NOTHING = {"SANDBOX": "auto", "LLM_MODEL": "", "LLM_HOST": "", "OPENAI_API_KEY": ""}
+NOTHING = {"SANDBOX": "auto", "LLM_MODEL": "", "LLM_HOST": "", "OPENAI_API_KEY": "", "LLM_TITLES": "true"}
 QUICK = {"RUN_LEASE_SECONDS": "2", "RUN_SWEEP_SECONDS": "1"}
 
 
@@ -123,6 +123,15 @@ async def test_the_sandbox_is_said_wherever_one_looks(laptop: Laptop) -> None:
     assert answer["generation.start"]["model"] == "sandbox"
     assert "sandbox" in json.dumps(answer["tool.result"]["result"])
     assert "sandbox model" in answer.text
+
+
+async def test_a_conversation_gets_a_title(laptop: Laptop) -> None:
+    running = await laptop.start()
+    async with running.person() as me:
+        answer = await me.ask("Why is checkout failing in shop?")
+        assert answer["conversation.title.generated"]["title"] == "Trouble with checkout in shop"
+        [listed] = (await me.client.get("/conversations")).json()["data"]
+    assert listed["title"] == "Trouble with checkout in shop"
 
 
 async def test_a_real_cluster_is_used_by_the_sandbox_model(laptop: Laptop, kubectl: Kubectl) -> None:

@@ -11,7 +11,7 @@ from src.api.agent.naming import Named, name_it
 from src.api.errors import EngineError, ModelTimeout, RunFenced, RunStopped
 from src.api.ports import Model, Reader, Transaction
 from src.api.schemas.events import TitleGenerated
-from src.api.schemas.query import Where
+from src.api.schemas.query import Plus, Where
 from src.api.schemas.records import Conversation, Message, Run
 from src.api.services.desk import Office
 from src.api.services.heeding import heed
@@ -132,7 +132,7 @@ class Titles:
 
         async def body(tx: Transaction) -> None:
             now = await tx.now()
-            is_set = named.title is not None and await _set(tx, lease.conversation_id, opening, named.title)
+            is_set = await _set(tx, lease, opening, named.title)
             held: Where = {"id": lease.run_id, "fence": lease.fence, "stop_at": None}
             run = await tx.change(Run, held, touched_at=now)
             if run is None:
@@ -147,7 +147,7 @@ class Titles:
 
 
 async def _opening(reader: Reader, lease: Lease) -> _Opening | None:
-    """None unless this run answers the first message that the conversation shows, and nobody has named it."""
+    """None unless this run answers the first message that the conversation shows, and nobody has named it yet."""
     found = await reader.get(Conversation, id=lease.conversation_id)
     if found is None or found.title_by != "message" or found.deleted_at is not None:
         return None
@@ -155,10 +155,11 @@ async def _opening(reader: Reader, lease: Lease) -> _Opening | None:
     return _Opening(first[0].content, found.title) if first and first[0].run_id == lease.run_id else None
 
 
-async def _set(tx: Transaction, conversation_id: str, opening: _Opening, title: str) -> bool:
-    """Whether it is the title now. That of before is in the guard, for programs that don't know who made one."""
-    guard: Where = {"id": conversation_id, "title": opening.title, "title_by": "message", "deleted_at": None}
-    if await tx.change(Conversation, guard, title=title, title_by="model") is None:
+async def _set(tx: Transaction, lease: Lease, opening: _Opening, title: str | None) -> bool:
+    """Whether it is the title now: not if the conversation begins otherwise by now, or has been named or deleted."""
+    await tx.change(Conversation, {"id": lease.conversation_id}, touches=Plus(1))
+    if title is None or await _opening(tx, lease) != opening:
         return False
-    await keep_title(tx, conversation_id, title)
+    await tx.change(Conversation, {"id": lease.conversation_id, "title_by": "message"}, title=title, title_by="model")
+    await keep_title(tx, lease.conversation_id, title)
     return True

@@ -1,7 +1,12 @@
 """`policy.yaml` on a disk: read, read again, and what is wrong with it said by rule and field."""
 
+import asyncio
 import logging
 import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,6 +88,15 @@ RULE = "rules:\n- {name: one, decision: allow, "
         ("rules:\n- {name: one, decision: maybe}", "rule one: decision"),
         ("rules:\n- {name: default-reads, decision: allow}", "two rules are called default-reads"),
         ("requester_may_destroy: 'yes'", "requester_may_destroy"),
+        (f"{RULE}namespaces: }}", "rule one: namespaces stands there without a value"),
+        (f"{RULE}time: null}}", "rule one: time stands there without a value"),
+        ("rules:", "rules stands there without a value"),
+        (f"{RULE}namespaces: [no]}}", "rule one: namespaces.0"),
+        (f"{RULE}kinds: apps/v1/Deployment}}", "rule one: kinds: write 'apps/v1/Deployment' as the kind"),
+        (b"rules: []\x00", "not YAML"),
+        ("rules: []".encode("utf-16"), "not UTF-8"),
+        ("rules: []\n---\nrules: []", "not YAML"),
+        ("? [a]\n: 1", "line 1 has a name that is no word"),
     ],
 )
 async def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, says: str) -> None:
@@ -92,9 +106,110 @@ async def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, says: st
     assert len(found) < 5_000
 
 
-async def test_what_is_no_file_does_not_hold_anybody_up(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "policy.yaml")
-    assert await problem_of(tmp_path / "policy.yaml") == "it is not a file"
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _nowhere(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+def _huge(path: Path) -> None:
+    path.write_bytes(b"rules: []\n" * 1_000_000)
+
+
+NO_FILES: list[tuple[Callable[[Path], None], str]] = [
+    (_fifo, "it is not a file"),
+    (Path.mkdir, "it is not a file"),
+    (_nowhere, "it is a link to what is not there"),
+    (_loop, "it can't be read: Too many levels of symbolic links"),
+    (_socket, "it is not a file"),
+    (_huge, "it is larger than 65536 bytes"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), NO_FILES)
+async def test_what_takes_its_place_leaves_the_last_good_rules(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None], says: str
+) -> None:
+    """And nobody waits for it; it is told once, and the good file is good again when it is back."""
+    path = tmp_path / "policy.yaml"
+    policies = PolicyFile(path, False, FakeClock())
+    written(path, GOOD)
+    assert (await policies.current()).problem is None
+    path.unlink()
+    make(path)
+    with caplog.at_level(logging.ERROR):
+        bad = await policies.current()
+        assert await policies.current() == bad
+    assert (bad.problem, [rule.name for rule in bad.document.rules]) == (says, ["free"])
+    assert [record.__dict__["action"] for record in caplog.records] == ["policy.bad"]
+    path.rmdir() if path.is_dir() else path.unlink()
+    written(path, GOOD)
+    assert (await policies.current()).problem is None
+
+
+async def test_a_link_to_nothing_is_not_the_default(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").symlink_to("nowhere")
+    found = await PolicyFile(tmp_path / "policy.yaml", False, FakeClock()).current()
+    assert found.problem == "it is a link to what is not there"
+
+
+async def test_two_changes_in_one_tick_of_the_disks_clock_are_both_seen(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    policies = PolicyFile(path, True, FakeClock())
+    for name in ("free", "wide", "none"):
+        path.write_text(GOOD.replace("free", name))
+        os.utime(path, ns=(time.time_ns(), 10**9 * int(time.time())))
+        assert [rule.name for rule in (await policies.current()).document.rules] == [name]
+    assert await policies.current() is await policies.current()
+
+
+def _mounted(folder: Path, version: int, text: str) -> None:
+    """As a kubelet puts a ConfigMap into a pod: a folder of its own for each version, and one link that moves."""
+    own = folder / f"..{version}"
+    own.mkdir()
+    (own / "policy.yaml").write_text(text)
+    (folder / "..data_tmp").symlink_to(own.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+    if version == 0:
+        (folder / "policy.yaml").symlink_to("..data/policy.yaml")
+    for old in folder.glob("..[0-9]*"):
+        if old != own:
+            shutil.rmtree(old)
+
+
+async def test_a_config_map_is_followed_and_never_seen_by_halves(tmp_path: Path) -> None:
+    """A look may meet the moment when the old version has gone: then the next one is there already."""
+    _mounted(tmp_path, 0, GOOD)
+    policies = PolicyFile(tmp_path / "policy.yaml", True, FakeClock())
+
+    async def swap() -> None:
+        for version in range(1, 100):
+            await asyncio.to_thread(_mounted, tmp_path, version, GOOD.replace("free", f"v{version}"))
+
+    swapping = asyncio.create_task(swap())
+    while not swapping.done():
+        found = await policies.current()
+        assert (found.problem, len(found.document.rules)) == (None, 1)
+    await swapping
+    found = await policies.current()
+    assert ([rule.name for rule in found.document.rules], found.problem) == (["v99"], None)
+
+
+async def test_thousands_of_names_are_refused_and_not_compared_one_by_one(tmp_path: Path) -> None:
+    names = b"".join(b"k%x: 1\n" % n for n in range(6_000))
+    written(tmp_path / "policy.yaml", names)
+    assert "Extra inputs" in await problem_of(tmp_path / "policy.yaml")
 
 
 def _examples() -> list[str]:

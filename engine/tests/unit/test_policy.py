@@ -81,6 +81,18 @@ TABLE: list[tuple[Asked, dict[str, Any], bool, bool]] = [
     (replace(SCALE, targets=(Target("dev", "Node", ("",)),)), {"namespaces": ""}, True, True),
     (replace(SCALE, targets=(Target("dev", "Namespace", ("", "prod")),)), {"namespaces": "prod"}, False, True),
     (replace(SCALE, targets=(Target(None, "Pod", ("web",)),)), {"clusters": "*"}, False, True),
+    (SCALE, {"kinds": "deploy"}, True, True),
+    (SCALE, {"kinds": "DEPLOYMENTS"}, True, True),
+    (SCALE, {"kinds": "po"}, False, False),
+    (SCALE, {"namespaces": "WEB"}, True, True),
+    (SCALE, {"namespaces": ["we", "eb", "w?", "[w]"]}, False, False),
+    (SCALE, {"namespaces": "[!a-v]eb"}, True, True),
+    (SCALE, {"namespaces": "we[b"}, False, False),
+    (SCALE, {"clusters": ""}, False, False),
+    (replace(SCALE, targets=(Target("pro\u0301d", "Deployment", ("web",)),)), {"clusters": "PR\u00d3D"}, True, True),
+    (replace(FOREIGN, tool="STRASSE"), {"tools": "stra\u00dfe"}, True, True),
+    (replace(FOREIGN, tool="a\nb"), {"tools": "a*b"}, True, True),
+    (replace(FOREIGN, tool="\uff44eploy"), {"tools": "deploy"}, False, False),
 ]  # fmt: skip
 
 
@@ -125,12 +137,28 @@ BERLIN = {"timezone": "Europe/Berlin"}
         ("2026-11-20 23:59", {"hours": ["00:00-01:00", "23:00-24:00"]}, True),
         ("2026-07-03 09:30", {"hours": "09:00-10:00"}, True),
         ("2026-11-22 12:00", {"weekdays": ["sat", "sun"]}, True),
+        ("2026-11-23 00:00", {"weekdays": ["sun"], "hours": "22:00-24:00"}, False),
+        ("2026-11-23 00:00", {"weekdays": ["sun"], "hours": "22:00-00:00"}, False),
+        ("2026-11-22 23:59", {"weekdays": ["sun"], "hours": "22:00-00:00"}, True),
+        ("2026-03-29 03:30", {"hours": "01:30-04:00"}, True),
+        ("2026-03-29 01:59", {"hours": "02:00-03:00"}, False),
+        ("2026-03-29 03:00", {"hours": "02:00-03:00"}, False),
+        ("2026-10-25 02:30", {"weekdays": ["sun"], "hours": "02:00-03:00"}, True),
+        ("2026-10-25 03:00", {"weekdays": ["sun"], "hours": "02:00-03:00"}, False),
+        ("2026-03-30 00:30", {"weekdays": ["sun"], "hours": "23:00-01:00"}, True),
     ],
 )
 def test_time_is_by_the_clocks_of_its_zone(at: str, window: dict[str, Any], holds: bool) -> None:
     moment = datetime.strptime(at, "%Y-%m-%d %H:%M").replace(tzinfo=ZoneInfo("Europe/Berlin"))
     asked = replace(SCALE, at=int(moment.timestamp() * 1000))
     assert ruled(asked, "allow", time={**BERLIN, **window}) is holds
+
+
+def test_the_hour_that_comes_twice_counts_both_times() -> None:
+    first = int(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp() * 1000)
+    for at, holds in ((first, True), (first + 3_600_000, True), (first + 7_200_000, False)):
+        window = {**BERLIN, "hours": "02:00-03:00"}
+        assert ruled(replace(SCALE, at=at), "deny", time=window) is holds
 
 
 @pytest.mark.promise("fail-closed")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 65_536
 MAX_PROBLEMS = 10
 PATIENCE = 5.0
+FRESH_NS = 2_000_000_000
 _ABSENT = "it is not there"
 
 
@@ -45,19 +47,28 @@ class PolicyFile:
         self._clock = clock
         self._required = required
         self._lock = asyncio.Lock()
+        self._looking: asyncio.Task[_Look | None] | None = None
         self._stamp: tuple[int, ...] | None = None
         self._force = PolicyInForce()
 
     async def current(self) -> PolicyInForce:
         async with self._lock:
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    look = await asyncio.to_thread(_look, self._path, self._stamp)
-            except TimeoutError:
-                look = _Look((), problem=f"it could not be looked at within {PATIENCE:g} s")
+            look = await self._looked()
             if look is not None:
                 self._take(look)
             return self._force
+
+    async def _looked(self) -> _Look | None:
+        """One look at a time: a disk that hangs holds one thread, and after the first wait nobody waits for it."""
+        patience = 0.0
+        if self._looking is None:
+            patience = PATIENCE
+            self._looking = asyncio.create_task(asyncio.to_thread(_look, self._path, self._stamp))
+        done, _ = await asyncio.wait({self._looking}, timeout=patience)
+        if not done:
+            return _Look((), problem=f"it could not be looked at within {PATIENCE:g} s")
+        looking, self._looking = self._looking, None
+        return looking.result()
 
     def _take(self, look: _Look) -> None:
         self._stamp = look.stamp
@@ -65,6 +76,9 @@ class PolicyFile:
         if look.stamp is None and (self._required or self._force.loaded_at is not None or self._force.problem):
             problem = _ABSENT
         if look.document is not None:
+            read_before = self._force.loaded_at is not None and self._force.problem is None
+            if read_before and look.document == self._force.document:
+                return
             self._force = PolicyInForce(look.document, self._path.name, self._clock.now())
             logger.info("the policy was read: %d rules", len(look.document.rules), extra={"action": "policy.loaded"})
         elif problem is not None and problem != self._force.problem:
@@ -72,25 +86,38 @@ class PolicyFile:
             logger.error("policy: %s; what it would allow is asked for", problem, extra={"action": "policy.bad"})
 
 
-def _look(path: Path, stamp: tuple[int, ...] | None) -> _Look | None:
+def _look(path: Path, stamp: tuple[int, ...] | None, tries: int = 3) -> _Look | None:
     """None where nothing has changed since `stamp`, which is taken before the text is read."""
     try:
         found = path.stat()
-        now = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
-        if now == stamp:
+        if _stamp_of(found) == stamp:
             return None
         if not stat.S_ISREG(found.st_mode):
             return _Look((), problem="it is not a file")
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        found, raw = _read(path)
     except FileNotFoundError:
-        return _Look(None)
+        if not path.is_symlink():
+            return _Look(None)
+        # A ConfigMap's link may have moved on while it was followed, and its old version be gone.
+        return _look(path, stamp, tries - 1) if tries > 1 else _Look((), problem="it is a link to what is not there")
     except OSError as error:
         return _Look((), problem=f"it can't be read: {os.strerror(error.errno or 0)}")
+    # Changed twice in one tick of the disk's clock, it would look the same: so soon it is read again.
+    now = () if time.time_ns() - found.st_mtime_ns < FRESH_NS else _stamp_of(found)
     try:
         return _Look(now, read_document(raw))
     except _UnfitError as error:
         return _Look(now, problem=str(error))
+
+
+def _read(path: Path) -> tuple[os.stat_result, bytes]:
+    """Without waiting for it: a pipe that has taken its place would be waited for when it is opened."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        return os.fstat(file.fileno()), file.read(MAX_BYTES + 1)
+
+
+def _stamp_of(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
 
 
 class _Loader(yaml.SafeLoader):
@@ -105,10 +132,13 @@ class _Loader(yaml.SafeLoader):
         return int(self.line) + 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise _UnfitError(f"{twice} stands twice in the block at line {node.start_mark.line + 1}")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _UnfitError(f"line {key.start_mark.line + 1} has a name that is no word")
+            if key.value in seen:
+                raise _UnfitError(f"{key.value} stands twice in the block at line {node.start_mark.line + 1}")
+            seen.add(key.value)
         return dict(super().construct_mapping(node, deep))
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
+from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
-from src.api.agent.policy_facts import Target
+from src.api.agent.policy_facts import Target, kinds_named
 from src.api.schemas.policy import CLASS_VERBS, Decision, PolicyInForce, Rule, TimeWindow
 
 __all__ = ["Asked", "Passed", "Requester", "Ruling", "decide"]
@@ -143,7 +144,7 @@ def _try_objects(rule: Rule, asked: Asked) -> tuple[str | None, str | None]:
 def _try_object(rule: Rule, target: Target) -> tuple[str, Match]:
     """The worst of the matchers of objects, with its name."""
     given = [
-        ("kinds", rule.kinds, _one(target.kind)),
+        ("kinds", rule.kinds and kinds_named(rule.kinds), _one(target.kind)),
         ("namespaces", rule.namespaces, target.namespaces),
         ("clusters", rule.clusters, _one(target.cluster)),
     ]
@@ -178,7 +179,12 @@ def _any_fits(patterns: Sequence[str], names: Sequence[str] | None) -> Match:
 
 def _like(pattern: str, value: str) -> bool:
     """Case does not count. Nothing, as the namespace of what has none, is matched by nothing alone."""
-    return pattern == "" if value == "" else fnmatchcase(value.casefold(), pattern.casefold())
+    return pattern == "" if value == "" else fnmatchcase(_plain(value), _plain(pattern))
+
+
+def _plain(text: str) -> str:
+    """The same for two texts that look the same."""
+    return normalize("NFC", text.casefold())
 
 
 def _verb(wanted: Sequence[str], asked: Asked) -> Match:

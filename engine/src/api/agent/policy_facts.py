@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from src.api.schemas.base import Json, JsonObject
 
-__all__ = ["OURS", "OUR_TOOLS", "Target", "targets_in_arguments", "targets_of_objects", "verb_of"]
+__all__ = ["OURS", "OUR_TOOLS", "Target", "kinds_named", "targets_in_arguments", "targets_of_objects", "verb_of"]
 
 OURS = "skyflo"
 """Our own tool server: of its tools alone it is known what their arguments mean."""
@@ -78,6 +78,11 @@ def _words(table: str) -> dict[str, str]:
 
 _SCOPES = {**dict.fromkeys(_words(_NAMESPACED).values(), True), **dict.fromkeys(_words(_CLUSTER_WIDE).values(), False)}
 _KINDS = {**_words(_NAMESPACED), **_words(_CLUSTER_WIDE)}
+
+
+def kinds_named(patterns: Sequence[str]) -> tuple[str, ...]:
+    """A rule's kinds, with those that are meant by a plural or a short name (`secrets`, `deploy`)."""
+    return (*patterns, *(_KINDS[word.lower()] for word in patterns if word.lower() in _KINDS))
 
 
 def verb_of(server: str, tool: str) -> str | None:

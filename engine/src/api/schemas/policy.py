@@ -46,6 +46,15 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_le
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_something(cls, given: object) -> object:
+        """A matcher whose list a template left empty must not match everything."""
+        empty = [str(name) for name, value in given.items() if value is None] if isinstance(given, dict) else []
+        if empty:
+            raise ValueError(f"{empty[0]} stands there without a value; give it one or leave it out")
+        return given
+
 
 class TimeWindow(_Strict):
     """When a rule holds: on these days, in these hours, by the clocks of a named time zone.
@@ -100,6 +109,14 @@ class Rule(_Strict):
     namespaces: Patterns | None = None
     clusters: Patterns | None = None
     time: TimeWindow | None = None
+
+    @field_validator("kinds")
+    @classmethod
+    def _as_in_a_manifest(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for one in value or ():
+            if not one or set(one) & set("/. "):
+                raise ValueError(f"write {one!r} as the kind of a manifest, such as Deployment")
+        return value
 
 
 DEFAULT_RULES = (

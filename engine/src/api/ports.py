@@ -81,8 +81,8 @@ class Ids(Protocol):
 class Reader(Protocol):
     async def get(self, kind: type[R], **key: str | int) -> R | None: ...
 
-    async def find(self, kind: type[R], where: Where, order: str = "", limit: int = 1000) -> list[R]:
-        """At most `limit` rows, in the order of the columns in `order` (comma-separated, `-` before one turns it)."""
+    async def find(self, kind: type[R], where: Where, order: str = "", limit: int = 1000, skip: int = 0) -> list[R]:
+        """At most `limit` rows behind the first `skip`, in the order of the columns in `order` (`-` turns one)."""
 
     async def distinct(self, kind: type[Record], column: str, where: Where) -> list[str]:
         """The different texts of one column in the rows that match: 1,000 at most."""

@@ -9,7 +9,7 @@ import pytest
 from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.errors import Conflict
 from src.api.ports import Reader, Transaction
-from src.api.schemas.query import Plus, above, below, no, other_than
+from src.api.schemas.query import Passage, Plus, above, below, no, other_than
 from src.api.schemas.record import Record
 from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Run, User
 from tests.support.rows import row
@@ -82,6 +82,11 @@ async def test_conditions(store: TortoiseStore) -> None:
         assert await ids(reader, fence=above(0), id=("r0", "r2")) == ["r2"]
         assert await ids(reader, id="r\x00") == []
         assert len(await reader.find(Run, {}, limit=2)) == 2
+        assert [run.id for run in await reader.find(Run, {}, "-fence", 2, 1)] == ["r1", "r0"]
+        assert await ids(reader, created_at=Passage()) == ["r2", "r1", "r0"]
+        assert await ids(reader, created_at=Passage((0, "r2"), (0, "r1"))) == ["r1"]
+        assert await ids(reader, fence=Passage((2, "r2"))) == ["r1", "r0"]
+        assert await ids(reader, fence=Passage(until=(1, "r1"))) == ["r2", "r1"]
 
     await store.read(body)
 

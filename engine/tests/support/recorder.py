@@ -69,7 +69,7 @@ class MemoryStore:
         rows = tuple(event for event in self.events[run_id] if event.n > after)[:limit]
         return Tail(run.conversation_id, run.state, run.journal, run.rest, rows)
 
-    async def find(self, kind: type[R], where: Where, order: str = "", limit: int = 1000) -> list[R]:
+    async def find(self, kind: type[R], where: Where, order: str = "", limit: int = 1000, skip: int = 0) -> list[R]:
         assert kind is Run
         ids = where["id"]
         assert isinstance(ids, tuple)

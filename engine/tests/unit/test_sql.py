@@ -9,7 +9,19 @@ from src.api import models
 from src.api.adapters.store import sql
 from src.api.adapters.store.values import columns_of
 from src.api.schemas import records
-from src.api.schemas.query import Assign, Plus, Where, above, at_least, at_most, below, no, other_than
+from src.api.schemas.query import (
+    Assign,
+    Mentions,
+    Passage,
+    Plus,
+    Where,
+    above,
+    at_least,
+    at_most,
+    below,
+    no,
+    other_than,
+)
 from src.api.schemas.record import Record
 from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Run, User
 from src.api.schemas.trail import AuditEntry
@@ -55,6 +67,18 @@ def test_every_statement_of_every_table_binds_as_many_values_as_it_has_places(
         places = re.findall(r"\$(\d+)", text) if numbered else re.findall(r"\?", text)
         assert len(places) == len(values)
         assert not numbered or [int(place) for place in places] == list(range(1, len(values) + 1))
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_what_looks_at_other_rows_is_for_reading_alone(numbered: bool) -> None:
+    where: Where = {"id": Mentions("web"), "updated_at": Passage((9, "z"), (1, "a"))}
+    text, values = sql.select(Conversation, where, "", 5, 4, numbered=numbered)
+    assert values == ["%web%", 9, "z", 1, "a"]
+    assert text.endswith("LIMIT 5 OFFSET 4")
+    with pytest.raises(ValueError, match="own columns"):
+        sql.update(Conversation, where, {"title": "x"}, numbered=numbered)
+    with pytest.raises(ValueError, match="own columns"):
+        sql.delete(Conversation, where, numbered=numbered)
 
 
 def test_an_insert_answers_by_returning() -> None:

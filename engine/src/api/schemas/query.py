@@ -13,6 +13,8 @@ __all__ = [
     "Day",
     "Filled",
     "Grouping",
+    "Mentions",
+    "Passage",
     "Plus",
     "Rounded",
     "Scalar",
@@ -53,7 +55,22 @@ class Plus:
     amount: int
 
 
-Condition = Scalar | tuple[Scalar, ...] | Compare | Between
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a list that goes down by this column and then by id: what is below `after`, as far as `until`."""
+
+    after: tuple[int, str] | None = None
+    until: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """The conversation with this id is found by the text. It looks at other rows, so it is for reading alone."""
+
+    text: str
+
+
+Condition = Scalar | tuple[Scalar, ...] | Compare | Between | Passage | Mentions
 Where = Mapping[str, Condition]
 """Column -> value (equal; None: is null), a tuple of values (one of them), or a comparison. All must hold."""
 

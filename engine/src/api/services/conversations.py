@@ -16,14 +16,14 @@ from src.api.schemas.conversations import (
     Done,
     Pagination,
 )
-from src.api.schemas.query import Scalar, Where, above, below
+from src.api.schemas.query import Scalar, Where, above
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from src.api.schemas.states import NOT_ENDED
 from src.api.schemas.timeline import ActiveRun, ConversationDetail, Entry
 from src.api.services.access import Caller, visible_conversation
 from src.api.services.endings import Endings, lock_conversation
-from src.api.services.paging import Cursor
-from src.api.services.search import found_among, keep_title
+from src.api.services.paging import Cursor, passage
+from src.api.services.search import keep_title, mentions
 from src.api.services.timeline import entries
 from src.api.services.trail import fields_of, user_stream
 from src.api.utils.canonical import canonical
@@ -31,12 +31,14 @@ from src.api.utils.text import clean
 
 __all__ = ["Conversations"]
 
-BATCH = 500
+BATCH = 1_000
 ERASE_AFTER_MS = 3_000
 """Time for streams to tell how the deleted conversation's run ended."""
 
 SEARCHED = 5_000
 """Conversations that one request of a search looks at."""
+
+_NEWEST = "-updated_at,-id"
 
 MAX_ROWS = 1_000
 """Of each kind, in one timeline: what one statement reads."""
@@ -77,16 +79,33 @@ class Conversations:
         after = Cursor.parse(cursor)
         wanted = query.strip() if query else ""
 
+        of: Where = {"owner_id": caller.id, "deleted_at": None}
+
         async def body(reader: Reader) -> ConversationList:
-            of: Where = {"owner_id": caller.id, "deleted_at": None}
-            page = await _matching(reader, of, after, limit, wanted) if wanted else await _all(reader, of, after, limit)
+            page = found or await _all(reader, of, after, limit)
             active = await _active(reader, [one.id for one in page.rows])
             return ConversationList(
                 data=[_summary(one, active.get(one.id)) for one in page.rows],
                 pagination=Pagination(limit=limit, next_cursor=page.following, has_more=page.following is not None),
             )
 
+        found = await self._matching(of, after, limit, wanted) if wanted else None
         return await self._store.read(body)
+
+    async def _matching(self, where: Where, after: Cursor | None, limit: int, query: str) -> "_Page":
+        """Looks through the newest conversations until the page is full. Others may read between two batches."""
+        kept: list[Conversation] = []
+        for _ in range(SEARCHED // BATCH):
+            matching, last = await self._store.read(
+                partial(_batch, where=where, after=after, limit=limit - len(kept), query=query)
+            )
+            kept += matching
+            if len(kept) == limit:
+                return _Page(kept, str(_cursor(kept[-1])))
+            if last is None:
+                return _Page(kept, None)
+            after = last
+        return _Page(kept, str(after))
 
     async def get(self, caller: Caller, conversation_id: str) -> ConversationDetail:
         """With its timeline: the newest messages where there are more than one answer carries."""
@@ -183,41 +202,23 @@ class _Page:
 
 
 async def _all(reader: Reader, where: Where, after: Cursor | None, limit: int) -> _Page:
-    found = await _page(reader, where, after, limit + 1)
+    found = await reader.find(Conversation, {**where, "updated_at": passage(after)}, _NEWEST, limit + 1)
     shown = found[:limit]
-    return _Page(shown, _cursor(shown[-1]) if len(found) > limit else None)
+    return _Page(shown, str(_cursor(shown[-1])) if len(found) > limit else None)
 
 
-async def _matching(reader: Reader, where: Where, after: Cursor | None, limit: int, query: str) -> _Page:
-    """Looks through the newest conversations, a batch at a time, until the page is full."""
-    kept: list[Conversation] = []
-    for _ in range(SEARCHED // BATCH):
-        batch = await _page(reader, where, after, BATCH)
-        matching = await found_among(reader, [one.id for one in batch], query) if batch else set()
-        for one in batch:
-            after = Cursor(one.updated_at, one.id)
-            kept += [one] if one.id in matching else []
-            if len(kept) == limit:
-                return _Page(kept, str(after))
-        if len(batch) < BATCH:
-            return _Page(kept, None)
-    return _Page(kept, str(after))
+async def _batch(
+    reader: Reader, *, where: Where, after: Cursor | None, limit: int, query: str
+) -> tuple[list[Conversation], Cursor | None]:
+    """Those of the next `BATCH` that match, at most `limit`, and the last that was looked at if more may follow."""
+    at_end = await reader.find(Conversation, {**where, "updated_at": passage(after)}, _NEWEST, 1, BATCH - 1)
+    last = _cursor(at_end[0]) if at_end else None
+    here: Where = {**where, "updated_at": passage(after, last), "id": mentions(query)}
+    return await reader.find(Conversation, here, _NEWEST, limit), last
 
 
-def _cursor(one: Conversation) -> str:
-    return str(Cursor(one.updated_at, one.id))
-
-
-async def _page(reader: Reader, where: Where, after: Cursor | None, limit: int) -> list[Conversation]:
-    """Rows below the cursor: those of its own millisecond first, then the older ones."""
-    order = "-updated_at,-id"
-    if after is None:
-        return await reader.find(Conversation, where, order, limit)
-    same = await reader.find(Conversation, {**where, "updated_at": after.time, "id": below(after.id)}, order, limit)
-    if len(same) == limit:
-        return same
-    older = await reader.find(Conversation, {**where, "updated_at": below(after.time)}, order, limit - len(same))
-    return [*same, *older]
+def _cursor(one: Conversation) -> Cursor:
+    return Cursor(one.updated_at, one.id)
 
 
 async def _runs_after(conversation_id: str, after: Run | None, reader: Reader) -> list[Run]:

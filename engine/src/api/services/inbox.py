@@ -2,12 +2,12 @@
 
 from src.api.errors import NotFound
 from src.api.ports import Reader, Store
-from src.api.schemas.query import Condition, at_most
+from src.api.schemas.query import Condition
 from src.api.schemas.records import Approval, Call, Conversation, Decision, Execution, User
 from src.api.schemas.runs import ApprovalPage, ApprovalView, HistoryEntry, Page
 from src.api.services.access import Caller, Role, visible_conversation
 from src.api.services.accounts import LOCAL_ADMIN
-from src.api.services.paging import Cursor
+from src.api.services.paging import Cursor, passage
 from src.api.services.policing import name_of
 from src.api.utils.shown import shown_object
 
@@ -39,15 +39,12 @@ class Inbox:
         after = Cursor.parse(cursor)
 
         async def body(reader: Reader) -> tuple[list[ApprovalView], bool]:
-            where: dict[str, Condition] = {"status": status}
-            if after is not None:
-                where["created_at"] = at_most(after.time)
+            where: dict[str, Condition] = {"status": status, "created_at": passage(after)}
             if not caller.role.at_least(Role.APPROVER):
                 own = await reader.find(Conversation, {"owner_id": caller.id, "deleted_at": None}, "-updated_at", SCAN)
                 where["conversation_id"] = tuple(each.id for each in own)
-            found = await reader.find(Approval, where, "-created_at,-id", limit + SCAN)
-            rest = [each for each in found if after is None or (each.created_at, each.id) < (after.time, after.id)]
-            return [await _view(reader, each) for each in rest[:limit]], len(rest) > limit
+            found = await reader.find(Approval, where, "-created_at,-id", limit + 1)
+            return [await _view(reader, each) for each in found[:limit]], len(found) > limit
 
         shown, more = await self._store.read(body)
         following = str(Cursor(shown[-1].created_at, shown[-1].call_id)) if more else None

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from src.api.errors import BadRequest
 from src.api.ports import Reader
-from src.api.schemas.query import below
+from src.api.schemas.query import Passage
 from src.api.schemas.record import Record
 
-__all__ = ["Cursor", "newest"]
+__all__ = ["Cursor", "newest", "passage"]
 
 R = TypeVar("R", bound=Record)
 
@@ -39,12 +39,12 @@ class Cursor:
         return cls(int(time), row)
 
 
+def passage(after: Cursor | None, until: Cursor | None = None) -> Passage:
+    """Of the column that the list is ordered by: what comes below one cursor, as far as another."""
+    ends = [None if each is None else (each.time, each.id) for each in (after, until)]
+    return Passage(*ends)
+
+
 async def newest(reader: Reader, kind: type[R], after: Cursor | None, limit: int) -> list[R]:
     """At most `limit` rows of a table with `created_at` and `id`, those that came last first, below the cursor."""
-    order = "-created_at,-id"
-    if after is None:
-        return await reader.find(kind, {}, order, limit)
-    same = await reader.find(kind, {"created_at": after.time, "id": below(after.id)}, order, limit)
-    if len(same) == limit:
-        return same
-    return [*same, *await reader.find(kind, {"created_at": below(after.time)}, order, limit - len(same))]
+    return await reader.find(kind, {"created_at": passage(after)}, "-created_at,-id", limit)

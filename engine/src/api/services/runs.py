@@ -4,17 +4,15 @@ from collections.abc import Callable
 
 from src.api.errors import NotFound
 from src.api.ports import Reader, Store, Transaction
-from src.api.schemas.query import Condition, at_most
+from src.api.schemas.query import Condition
 from src.api.schemas.records import Run
 from src.api.schemas.runs import Page, RunPage, RunView
 from src.api.services.access import Caller, Role, visible_conversation
 from src.api.services.endings import Endings
-from src.api.services.paging import Cursor
+from src.api.services.paging import Cursor, passage
 from src.api.utils.shown import shown_object
 
 __all__ = ["Runs"]
-
-SCAN = 500
 
 
 class Runs:
@@ -61,10 +59,8 @@ class Runs:
                 where = {"conversation_id": conversation_id}
             if state is not None:
                 where["state"] = state
-            if after is not None:
-                where["created_at"] = at_most(after.time)
-            found = await reader.find(Run, where, "-created_at,-id", limit + SCAN)
-            return [run for run in found if after is None or (run.created_at, run.id) < (after.time, after.id)]
+            where["created_at"] = passage(after)
+            return await reader.find(Run, where, "-created_at,-id", limit + 1)
 
         found = await self._store.read(body)
         shown, more = found[:limit], len(found) > limit

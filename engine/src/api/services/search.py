@@ -1,14 +1,13 @@
 """Finding conversations by a part of their title or text, the same way on both databases."""
 
 import unicodedata
-from collections.abc import Sequence
 
-from src.api.ports import Reader, Transaction
-from src.api.schemas.query import Where, contains
+from src.api.ports import Transaction
+from src.api.schemas.query import Mentions
 from src.api.schemas.records import Message, SearchText
 from src.api.utils.text import clean
 
-__all__ = ["found_among", "keep_message", "keep_title"]
+__all__ = ["keep_message", "keep_title", "mentions"]
 
 MOST_CHARACTERS = 20_000
 """Of each message: what is found by."""
@@ -32,7 +31,6 @@ async def keep_message(tx: Transaction, message: Message) -> None:
         await tx.insert(SearchText(message.id, message.conversation_id, message.run_id, folded(message.content)))
 
 
-async def found_among(reader: Reader, conversations: Sequence[str], query: str) -> set[str]:
-    """Those of the conversations, at most 1,000, whose title or text holds the query."""
-    where: Where = {"conversation_id": tuple(conversations), "folded": contains(folded(clean(query)))}
-    return set(await reader.distinct(SearchText, "conversation_id", where))
+def mentions(query: str) -> Mentions:
+    """Of a conversation's id: its title or text holds the query."""
+    return Mentions(folded(clean(query)))

@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from src.api.adapters.store.values import Column, columns_of, flags_of, is_possible, storable
-from src.api.schemas.query import Assign, Between, Compare, Condition, Plus, Scalar, Where
+from src.api.schemas.query import (
+    Assign,
+    Between,
+    Compare,
+    Condition,
+    Mentions,
+    Passage,
+    Plus,
+    Scalar,
+    Where,
+    contains,
+)
 from src.api.schemas.record import Record
 from src.api.schemas.records import JournalEvent, Run
 
@@ -55,12 +66,12 @@ def from_row(kind: type[R], row: Iterable[Any]) -> R:
     return kind(*values)
 
 
-def select(kind: type[Record], where: Where, order: str, limit: int, *, numbered: bool) -> Statement:
+def select(kind: type[Record], where: Where, order: str, limit: int, skip: int = 0, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
     text = f"SELECT {_list(kind)} FROM {quoted(kind.table)}{where_of(kind, where, bound)}"
     if order:
         text += " ORDER BY " + ", ".join(_order(kind, name.strip()) for name in order.split(","))
-    return f"{text} LIMIT {_limit(limit)}", bound.values
+    return f"{text} LIMIT {_limit(limit)}" + (f" OFFSET {skip}" if skip else ""), bound.values
 
 
 def distinct(kind: type[Record], column: str, where: Where, *, numbered: bool) -> Statement:
@@ -75,6 +86,7 @@ def update(kind: type[Record], where: Where, values: Mapping[str, Assign], *, nu
     bound = Parameters(numbered)
     if not values or not where:
         raise ValueError(f"an update of {kind.__name__} needs a condition and something to set")
+    _check_guard(kind, where)
     sets = ", ".join(_assignment(column_of(kind, name), value, bound) for name, value in values.items())
     text = f"UPDATE {quoted(kind.table)} SET {sets}{where_of(kind, where, bound)} RETURNING {_list(kind)}"
     return text, bound.values
@@ -94,7 +106,13 @@ def delete(kind: type[Record], where: Where, *, numbered: bool) -> Statement:
     bound = Parameters(numbered)
     if not where:
         raise ValueError(f"a delete of {kind.__name__} needs a condition")
+    _check_guard(kind, where)
     return f"DELETE FROM {quoted(kind.table)}{where_of(kind, where, bound)}", bound.values
+
+
+def _check_guard(kind: type[Record], where: Where) -> None:
+    if any(isinstance(each, Mentions) for each in where.values()):
+        raise ValueError(f"what guards a change of {kind.__name__} are its row's own columns")
 
 
 def quoted(name: str) -> str:
@@ -140,12 +158,29 @@ def _condition(column: Column, value: Condition, bound: Parameters) -> str:
     if isinstance(value, Between):
         low, high = bound.add(storable(column, value.low)), bound.add(storable(column, value.high))
         return f"{name} >= {low} AND {name} < {high}"
+    if isinstance(value, Passage):
+        return _passage(name, value, bound)
+    if isinstance(value, Mentions):
+        return _mentions(name, value, bound)
     if isinstance(value, Compare):
         if value.value is None:
             return f"{name} IS NOT NULL"
         escape = " ESCAPE '\\'" if value.operator == "LIKE" else ""
         return f"{name} {value.operator} {bound.add(storable(column, value.value))}{escape}"
     return _is_one_of(column, value if isinstance(value, tuple) else (value,), bound)
+
+
+def _passage(name: str, value: Passage, bound: Parameters) -> str:
+    ends = [(operator, end) for operator, end in (("<", value.after), (">=", value.until)) if end is not None]
+    parts = [f'({name}, "id") {operator} ({bound.add(end[0])}, {bound.add(end[1])})' for operator, end in ends]
+    return " AND ".join(parts) or "1 = 1"
+
+
+def _mentions(name: str, value: Mentions, bound: Parameters) -> str:
+    """A sub-select with a limit, which PostgreSQL asks row by row: a join might read everybody's texts."""
+    part = bound.add(contains(value.text).value)
+    texts = f's."conversation_id" = "conversations".{name} AND s."folded" LIKE {part} ESCAPE \'\\\''
+    return f'(SELECT 1 FROM "search" s WHERE {texts} LIMIT 1) IS NOT NULL'
 
 
 def _is_one_of(column: Column, values: tuple[Scalar, ...], bound: Parameters) -> str:

@@ -34,8 +34,10 @@ class TortoiseReader:
         found = await self.find(kind, key, limit=1)
         return found[0] if found else None
 
-    async def find(self, kind: type[R], where: Where, order: str = "", limit: int = sql.MAX_ROWS) -> list[R]:
-        rows = await self._run(sql.select(kind, where, order, limit, numbered=self._dialect.numbered))
+    async def find(
+        self, kind: type[R], where: Where, order: str = "", limit: int = sql.MAX_ROWS, skip: int = 0
+    ) -> list[R]:
+        rows = await self._run(sql.select(kind, where, order, limit, skip, numbered=self._dialect.numbered))
         return [sql.from_row(kind, row) for row in rows]
 
     async def distinct(self, kind: type[Record], column: str, where: Where) -> list[str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bench.audit import audit_postgres, audit_sqlite
 from bench.beside import large_bodies, logins
 from bench.figures import Figure, Found, found
 from bench.first_minute import command, sandbox
@@ -37,6 +38,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "approval": approval,
     "lists-sqlite": lists_sqlite,
     "lists-postgres": lists_postgres,
+    "audit-sqlite": audit_sqlite,
+    "audit-postgres": audit_postgres,
     "logins": logins,
     "large-bodies": large_bodies,
     "memory": memory,

@@ -16,7 +16,8 @@ Written by `make bench`. Each figure is the median of its runs. The engine is a 
 whose tools do next to nothing, each in a process of its own. *Floor* is the same work done by the least code that could
 do it, measured in the same run and in turn with ours: a bare Starlette application that passes the model's stream on by
 httpx; for tools the model and the tool called directly; for the litellm adapter, LiteLLM alone behind Starlette; for
-lists and timelines the rows themselves, read by one statement each and written as JSON.
+lists and timelines the rows themselves, read by one statement each and written as JSON; for what is on record the same
+transaction without its entry in the audit trail.
 
 CPU is the processor's time of the one process, by the operating system's account, and hardly depends on what else the
 machine does. Seconds and milliseconds of a clock do: where the load (the machine's, as the benchmark began) was above

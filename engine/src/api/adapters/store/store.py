@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from src.api.adapters.store.sessions import Dialect, PostgresDialect, SqliteDial
 from src.api.adapters.store.transaction import TortoiseReader, TortoiseTransaction
 from src.api.config.database import is_postgres, tortoise_config
 from src.api.ports import Reader, Transaction
+from src.api.schemas.trail import AuditHead
 from src.api.utils.failpoints import Failpoints
 
 __all__ = ["TortoiseStore", "open_store"]
@@ -23,6 +24,7 @@ T = TypeVar("T")
 Committed = Callable[[frozenset[str]], None]
 
 REPEATS = 3
+MOST_HEADS = 1_000
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside a body of the store", default=False)
 
 
@@ -37,6 +39,7 @@ class TortoiseStore:
         self._committed = committed
         self._clock = clock
         self._context = contextvars.copy_context()
+        self._heads: dict[str, AuditHead] = {}
 
     async def transaction(self, body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
         """`Store.transaction`. The body runs in a task of its own: a cancelled caller can't leave BEGIN half done."""
@@ -79,15 +82,24 @@ class TortoiseStore:
     async def _once(self, body: Callable[[Transaction], Awaitable[T]], upkeep: bool) -> T:
         name = _name(body)
         async with self._dialect.transaction(upkeep) as session:
-            transaction = TortoiseTransaction(session, self._dialect, self._clock)
+            transaction = TortoiseTransaction(session, self._dialect, self._clock, self._heads)
             with _in_body():
                 result = await body(transaction)
                 await transaction.conclude()
             self._failpoints.pass_(f"{name}:before_commit")
             await session.commit()
         self._failpoints.pass_(f"{name}:after_commit")
+        self._remember(transaction.moved)
         self._committed(frozenset(transaction.touched))
         return result
+
+    def _remember(self, heads: Sequence[AuditHead]) -> None:
+        """Where streams of the trail end, those that moved last: most entries of a stream come from one process."""
+        for head in heads:
+            self._heads.pop(head.stream, None)
+            self._heads[head.stream] = head
+        while len(self._heads) > MOST_HEADS:
+            del self._heads[next(iter(self._heads))]
 
     async def _reading(self, body: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._dialect.reading() as session:

@@ -1,16 +1,16 @@
 """What a body has told of itself, written as the last thing before the commit (`protocol.md` 23).
 
-A stream's head is locked by an UPDATE before its hash is read, so that no two transactions can follow the same entry;
-streams are taken in one order, so that no two can wait for each other.
+A stream's head moves by a compare-and-set on what the new entries follow, so that no two transactions can follow the
+same entry; streams are taken in one order, so that no two can wait for each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
 from src.api.schemas.audit import Actor
-from src.api.schemas.query import Plus
+from src.api.schemas.query import Plus, Where
 from src.api.schemas.trail import AuditEntry, AuditHead
 from src.api.utils.chain import GENESIS, entry_hash
 
@@ -32,33 +32,65 @@ class Note:
     body: str
 
 
-async def append(tx: Transaction, notes: Sequence[Note], now: int) -> None:
-    """Adds the notes to their streams, in the order in which they were taken."""
-    for stream in sorted({note.stream for note in notes}):
-        await _extend(tx, stream, [note for note in notes if note.stream == stream], now)
+async def append(tx: Transaction, notes: Sequence[Note], now: int, known: Mapping[str, AuditHead]) -> list[AuditHead]:
+    """Adds the notes to their streams, in the order in which they were taken; where the streams end then.
+
+    `known` is where they may end: it saves a statement where it is right, and is found out where it is not.
+    """
+    streams = sorted({note.stream for note in notes})
+    return [
+        await _extend(tx, stream, [note for note in notes if note.stream == stream], now, known.get(stream))
+        for stream in streams
+    ]
 
 
-async def _extend(tx: Transaction, stream: str, notes: Sequence[Note], now: int) -> None:
-    head = await _locked(tx, stream)
-    at, last = head.n, head.hash
-    for note in notes:
-        at += 1
-        entry = _entry(note, at, last, now)
-        if not await tx.insert(entry):
-            raise StoreUnavailable(_TAMPERED.format(stream))
-        last = entry.hash
-    since = head.since if head.seal is None else head.n + 1
-    await tx.change(AuditHead, {"stream": stream}, n=at, hash=last, since=since, seal=None)
-
-
-async def _locked(tx: Transaction, stream: str) -> AuditHead:
-    head = await tx.change(AuditHead, {"stream": stream}, n=Plus(0))
-    if head is None:
-        await tx.insert(AuditHead(stream, 0, GENESIS, since=1, seal=None))
+async def _extend(tx: Transaction, stream: str, notes: Sequence[Note], now: int, known: AuditHead | None) -> AuditHead:
+    moved = await _from(tx, stream, known, notes, now)
+    if moved is None:
+        moved = await _from(tx, stream, await tx.get(AuditHead, stream=stream), notes, now)
+    if moved is None:
         head = await tx.change(AuditHead, {"stream": stream}, n=Plus(0))
-    if head is None:
+        moved = None if head is None else await _move(tx, head, notes, now)
+    if moved is None:
         raise StoreUnavailable(_TAMPERED.format(stream))
+    return moved
+
+
+async def _from(
+    tx: Transaction, stream: str, head: AuditHead | None, notes: Sequence[Note], now: int
+) -> AuditHead | None:
+    return await (_begin(tx, stream, notes, now) if head is None else _move(tx, head, notes, now))
+
+
+async def _begin(tx: Transaction, stream: str, notes: Sequence[Note], now: int) -> AuditHead | None:
+    """A stream's first entries. None where it has some."""
+    entries = _chained(notes, 0, GENESIS, now)
+    head = AuditHead(stream, len(entries), entries[-1].hash, since=1, seal=None)
+    return await _inserted(tx, head, entries) if await tx.insert(head) else None
+
+
+async def _move(tx: Transaction, head: AuditHead, notes: Sequence[Note], now: int) -> AuditHead | None:
+    """The entries that follow this head. None where the stream ends elsewhere by now, or was sealed."""
+    entries = _chained(notes, head.n, head.hash, now)
+    guard: Where = {"stream": head.stream, "n": head.n, "hash": head.hash, "seal": head.seal}
+    since = head.since if head.seal is None else head.n + 1
+    moved = await tx.change(AuditHead, guard, n=entries[-1].n, hash=entries[-1].hash, since=since, seal=None)
+    return None if moved is None else await _inserted(tx, moved, entries)
+
+
+async def _inserted(tx: Transaction, head: AuditHead, entries: Sequence[AuditEntry]) -> AuditHead:
+    for entry in entries:
+        if not await tx.insert(entry):
+            raise StoreUnavailable(_TAMPERED.format(head.stream))
     return head
+
+
+def _chained(notes: Sequence[Note], n: int, last: str, now: int) -> list[AuditEntry]:
+    entries: list[AuditEntry] = []
+    for note in notes:
+        entries.append(_entry(note, n + len(entries) + 1, last, now))
+        last = entries[-1].hash
+    return entries
 
 
 def _entry(note: Note, n: int, previous: str, now: int) -> AuditEntry:

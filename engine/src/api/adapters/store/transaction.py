@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from src.api.adapters.store import sql
@@ -14,6 +15,7 @@ from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Assign, Grouping, Summand, Where
 from src.api.schemas.record import Record
 from src.api.schemas.records import JournalEvent, Run, Tail, Tally
+from src.api.schemas.trail import AuditHead
 from src.api.utils.canonical import canonical
 
 __all__ = ["TortoiseReader", "TortoiseTransaction"]
@@ -76,14 +78,22 @@ class TortoiseReader:
 
 
 class TortoiseTransaction(TortoiseReader):
-    """`Transaction` on one session; remembers which runs it touched."""
+    """`Transaction` on one session; remembers which runs it touched, and where the trail ends that it `moved`."""
 
-    def __init__(self, session: Session, dialect: Dialect, clock: Callable[[], int] | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        dialect: Dialect,
+        clock: Callable[[], int] | None,
+        heads: Mapping[str, AuditHead] = MappingProxyType({}),
+    ) -> None:
         super().__init__(session, dialect)
         self._clock = clock
+        self._heads = heads
         self._notes: list[Note] = []
         self._read_at: int | None = None
         self.touched: set[str] = set()
+        self.moved: list[AuditHead] = []
 
     async def now(self) -> int:
         self._read_at = await self._now()
@@ -118,7 +128,7 @@ class TortoiseTransaction(TortoiseReader):
     async def conclude(self) -> None:
         """What comes after the body and before the commit. Entries bear the time that the body read last."""
         if self._notes:
-            await append(self, self._notes, self._read_at or await self.now())
+            self.moved = await append(self, self._notes, self._read_at or await self.now(), self._heads)
         self.end()
 
     async def _now(self) -> int:

@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx
 import pytest
 
-from src.api.adapters.rates import Rates
-from src.api.services.rates import LOGINS_PER_ACCOUNT, REGISTRATIONS_PER_ADDRESS
+from src.api.adapters.rates import Rates, Windows
+from src.api.services.rates import LETTERS_PER_ACCOUNT, LOGINS_PER_ACCOUNT, REGISTRATIONS_PER_ADDRESS, remote_address
 from tests.support.app import PASSWORD, Running, given, problem, registered, running, signed_in
+from tests.support.clock import FakeClock
 from tests.support.services import free_port
+from tests.support.waiting import eventually
 
 MOST = 8
 
@@ -95,6 +98,100 @@ async def test_what_a_client_prepends_changes_nothing(tmp_path: Path) -> None:
     assert made_up[-1] == [429]
 
 
+async def test_a_guesser_with_a_stolen_session_is_slowed_too(tmp_path: Path) -> None:
+    """Wherever the current password is asked for, and all of them together."""
+    async with limited(tmp_path, 100) as app, app.client() as anybody:
+        ana = await registered(anybody, "ana@team.example")
+        wrong = {"current_password": "guess", "password": "a new and long one"}
+        doors = [("/auth/me", wrong), ("/auth/users/me", wrong), (f"/auth/users/{ana['id']}", wrong)]
+        doors += [("/auth/users/me/password", {"current_password": "guess", "new_password": wrong["password"]})]
+        async with app.client(await signed_in(anybody, "ana@team.example")) as thief:
+            codes = [
+                (await thief.patch(path, json=body)).status_code
+                for path, body in [*doors * LOGINS_PER_ACCOUNT][: LOGINS_PER_ACCOUNT + len(doors)]
+            ]
+            assert (await thief.patch("/auth/me", json={"full_name": "Ana"})).status_code == 200
+    assert codes == [400] * LOGINS_PER_ACCOUNT + [429] * len(doors)
+
+
+@pytest.mark.parametrize("path", ["/auth/reset-password/forgot-password", "/auth/verify/request-verify-token"])
+async def test_nobody_fills_anothers_mailbox(tmp_path: Path, path: str) -> None:
+    async with limited(tmp_path, 100) as app:
+        codes = []
+        for n in range(LETTERS_PER_ACCOUNT + 1):
+            async with app.client(peer=f"203.0.113.{n}") as somebody:
+                codes.append((await somebody.post(path, json={"email": "Ana@team.example"})).status_code)
+    assert codes == [202] * LETTERS_PER_ACCOUNT + [429]
+
+
+PROXIES = (ip_network("192.0.2.0/24"), ip_network("2001:db8:ffff::/48"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("192.0.2.7", "198.51.100.1", "198.51.100.1"),
+        ("192.0.2.7", "198.51.100.1:4711", "198.51.100.1"),
+        ("192.0.2.7", "::ffff:198.51.100.1", "198.51.100.1"),
+        ("::ffff:192.0.2.7", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:198.51.100.1", "6.6.6.6", "198.51.100.1"),
+        ("192.0.2.7", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("192.0.2.7", "[2001:DB8:1:2::9]:443", "2001:db8:1:2::/64"),
+        ("2001:db8:ffff::1", "[2001:db8:1:2::a]", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "", "fe80::/64"),
+        ("192.0.2.7", "198.51.100.1, 192.0.2.8:80, [2001:db8:ffff::2]:80", "198.51.100.1"),
+        ("192.0.2.7", "198.51.100.1, unknown", "192.0.2.7"),
+        ("192.0.2.7", "198.51.100.1,", "192.0.2.7"),
+        ("192.0.2.7", "0198.051.100.001", "192.0.2.7"),
+        ("192.0.2.7", "6.6.6.6, " * 50 + "192.0.2.8", "6.6.6.6"),
+        ("192.0.2.7", ", ".join(["192.0.2.8"] * 50), "192.0.2.8"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_how_an_address_is_written_makes_no_difference(peer: str, forwarded: str, counted: str) -> None:
+    assert remote_address(peer, forwarded, PROXIES) == counted
+
+
+async def test_a_proxy_that_adds_a_line_of_its_own_is_the_one_that_counts(tmp_path: Path) -> None:
+    """Some append to the header, others add one after the client's own."""
+    async with limited(tmp_path, trusted_proxies=("192.0.2.7",)) as app, app.client(peer="192.0.2.7") as behind:
+        codes = []
+        for n in range(MOST + 1):
+            lines = [("X-Forwarded-For", f"10.0.0.{n}"), ("X-Forwarded-For", "198.51.100.1")]
+            codes.append((await behind.get("/conversations", headers=lines)).status_code)
+    assert codes == [401] * MOST + [429]
+
+
+@pytest.mark.promise("bounded")
+async def test_however_many_ask_no_more_are_remembered_than_the_bound() -> None:
+    """Whoever goes on asking is not forgotten for others that come."""
+    clock = FakeClock()
+    windows = Windows(1_000, clock.boot)
+    assert windows.hit("me", 1) is None
+    for n in range(5_000):
+        assert windows.hit(f"address {n}", 1) is None
+        assert n % 500 or windows.hit("me", 1) == 60
+    assert len(windows) == 1_000
+    await clock.advance(61)
+    assert windows.hit("me", 1) is None
+    assert len(windows) == 1
+
+
+async def test_a_window_moves() -> None:
+    clock = FakeClock()
+    windows = Windows(clock=clock.boot)
+    waits = []
+    for _ in range(4):
+        waits.append(windows.hit("me", 3))
+        await clock.advance(10)
+    assert waits == [None, None, None, 30]
+    await clock.advance(19)
+    assert windows.hit("me", 3) == 1
+    await clock.advance(1)
+    assert windows.hit("me", 3) is None
+    assert windows.hit("me", 3) == 10
+
+
 async def test_processes_share_their_counts_by_redis(redis_url: str) -> None:
     first, second = Rates(redis_url), Rates(redis_url)
     try:
@@ -115,6 +212,10 @@ async def test_while_redis_is_away_a_process_counts_by_itself(start_redis: objec
         assert waits[3]
         with ExitStack() as stack:
             stack.enter_context(start_redis(port))  # type: ignore[operator]
-            assert await rates.hit("b", "k", 3) is None
+
+            async def shared() -> bool:
+                return await rates.hit("b", "k", 3) is None
+
+            await eventually(shared, what="counting together again")
     finally:
         await rates.aclose()

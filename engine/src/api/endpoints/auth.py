@@ -126,14 +126,17 @@ async def me(accounts: TheAccounts, caller: SignedIn) -> UserView:
 
 
 @router.patch("/me")
-async def change_me(accounts: TheAccounts, caller: SignedIn, wanted: ProfileChange) -> UserView:
+async def change_me(api: Api, accounts: TheAccounts, caller: SignedIn, wanted: ProfileChange) -> UserView:
     """Changes name, e-mail or password; the last two need `current_password`."""
+    if wanted.current_password is not None:
+        await api.rates.confirmation(caller.id)
     return await accounts.change_me(caller, wanted)
 
 
 @router.patch("/users/me/password")
-async def change_password(accounts: TheAccounts, caller: SignedIn, wanted: PasswordChange) -> UserView:
+async def change_password(api: Api, accounts: TheAccounts, caller: SignedIn, wanted: PasswordChange) -> UserView:
     """Changes the password, which ends every other session."""
+    await api.rates.confirmation(caller.id)
     return await accounts.change_password(caller, wanted)
 
 

@@ -153,9 +153,9 @@ MaybeSignedIn = Annotated[Caller | None, Depends(maybe_signed_in)]
 
 
 def address_of(request: Request, api: Api) -> str:
-    """Where the request comes from, as far as it can be trusted."""
+    """Where the request comes from, as far as it can be trusted. A proxy may add a line to the header of its client."""
     peer = request.client.host if request.client else ""
-    return remote_address(peer, request.headers.get("x-forwarded-for", ""), api.trusted_proxies)
+    return remote_address(peer, ",".join(request.headers.getlist("x-forwarded-for")), api.trusted_proxies)
 
 
 Address = Annotated[str, Depends(address_of)]

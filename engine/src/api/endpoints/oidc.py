@@ -58,6 +58,7 @@ async def link(
 ) -> LinkBegun:
     """Begins to link the caller's account: a browser that goes to `url` signs in there, and so does in future."""
     await api.rates.provider(address)
+    await api.rates.confirmation(caller.id)
     begun = await sign_in.link(caller, wanted.current_password, wanted.next)
     _set_attempt(api, response, begun)
     return LinkBegun(url=begun.url)

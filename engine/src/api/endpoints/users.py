@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
+from src.api.endpoints import auth
 from src.api.endpoints.dependencies import Api, SignedIn, TheAccounts
 from src.api.schemas.auth import AccountChange, ProfileChange, UserView
 
@@ -19,9 +20,9 @@ async def me(accounts: TheAccounts, caller: SignedIn) -> UserView:
 
 
 @router.patch("/me")
-async def change_me(accounts: TheAccounts, caller: SignedIn, wanted: ProfileChange) -> UserView:
+async def change_me(api: Api, accounts: TheAccounts, caller: SignedIn, wanted: ProfileChange) -> UserView:
     """Changes name, e-mail or password, as at `/auth/me`: the last two need `current_password`."""
-    return await accounts.change_me(caller, wanted)
+    return await auth.change_me(api, accounts, caller, wanted)
 
 
 @router.get("/{user_id}")
@@ -33,6 +34,8 @@ async def one(api: Api, caller: SignedIn, user_id: UserId) -> UserView:
 @router.patch("/{user_id}")
 async def change(api: Api, caller: SignedIn, user_id: UserId, wanted: AccountChange) -> UserView:
     """Changes somebody's account, for admins; their own as at `/auth/me`. 409 where no admin would be left."""
+    if wanted.current_password is not None:
+        await api.rates.confirmation(caller.id)
     return await api.team.change_account(caller, user_id, wanted)
 
 

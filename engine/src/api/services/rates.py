@@ -48,6 +48,10 @@ class RateLimits:
         await self._hit("letters-from", address, LETTERS_PER_ADDRESS)
         await self._hit("letters-to", _named(account), LETTERS_PER_ACCOUNT)
 
+    async def confirmation(self, caller: str) -> None:
+        """A guess at the password of somebody who is signed in: a session may be stolen. Raises `TooManyRequests`."""
+        await self._hit("confirmations", caller, LOGINS_PER_ACCOUNT)
+
     async def _hit(self, bucket: str, key: str, most: int | None) -> None:
         if self._per_minute is None or most is None:
             return
@@ -72,8 +76,8 @@ def remote_address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> s
         address = hop
     found = _parsed(address)
     if isinstance(found, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return address
+        return str(ipaddress.ip_network((int(found), 64), strict=False))
+    return address if found is None else str(found)
 
 
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
@@ -82,8 +86,12 @@ def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Some proxies write the port behind it."""
+    host, bracket, _ = address.removeprefix("[").partition("]")
+    if not bracket and host.count(":") == 1:
+        host = host.partition(":")[0]
     try:
-        found = ipaddress.ip_address(address.strip("[]"))
+        found = ipaddress.ip_address(host)
     except ValueError:
         return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None

@@ -177,6 +177,49 @@ async def test_tokens_that_are_not_ours(engine: Running, token: str) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def signed_anew(token: str, secret: str | None = SECRET, algorithm: str = "HS256", **changed: Any) -> str:
+    """The same claims but for these, under another header or signature."""
+    headers = changed.pop("headers", None)
+    claims = jwt.decode(token, options={"verify_signature": False}) | changed
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(kept, secret, algorithm, headers=headers)
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+@pytest.mark.promise("authorised")
+async def test_a_session_is_worth_nothing_under_another_signature(engine: Running) -> None:
+    async with engine.client() as client:
+        await registered(client, "ana@example.com")
+        token = await signed_in(client, "ana@example.com")
+        head, claims, signature = token.split(".")
+        bad = {
+            "unsigned": signed_anew(token, None, "none"),
+            "without a signature": f"{head}.{claims}.",
+            "of the unsigned kind, with a signature": f"{signed_anew(token, None, 'none')}{signature}",
+            "another algorithm": signed_anew(token, algorithm="HS512"),
+            "a short secret": signed_anew(token, "0"),
+            "a key of its own choice": signed_anew(
+                token, "0", headers={"kid": "/dev/null", "jku": "https://e.example"}
+            ),
+            "expired": signed_anew(token, exp=1),
+            "not yet good": signed_anew(token, nbf=4_000_000_000),
+            "of another use": signed_anew(token, aud=["fastapi-users:reset"]),
+            "of all uses but this": signed_anew(token, aud=["fastapi-users:verify", "skyflo:oidc"]),
+            "for nobody": signed_anew(token, aud=None),
+            "another's session": signed_anew(token, sub="somebody else"),
+            "no session": signed_anew(token, sid=None),
+            "a list of sessions": signed_anew(token, sid=["x"]),
+            "claims of another": f"{head}.{signed_anew(token, 'x' * 32, sub='x').split('.')[1]}.{signature}",
+        }
+        answers = {}
+        for name, each in bad.items():
+            answers[name] = (await client.get("/auth/me", headers={"Authorization": f"Bearer {each}"})).status_code
+        client.cookies.clear()
+        good = await client.get("/auth/me", headers={"Authorization": f"Bearer {signed_anew(token)}"})
+    assert {name: status for name, status in answers.items() if status != 401} == {}
+    assert good.status_code == 200
+
+
 async def test_a_token_of_someone_removed_is_worth_nothing(engine: Running) -> None:
     async with engine.client() as client:
         made = await registered(client, "ana@example.com")

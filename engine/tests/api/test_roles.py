@@ -218,6 +218,21 @@ async def test_who_may(scene: Scene, route: str, person: str, status: int) -> No
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize("route", [route for route in ROUTES if not route.startswith("GET")])
+@pytest.mark.parametrize(
+    "page", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Content-Type": "text/plain"}]
+)
+async def test_no_foreign_page_acts_by_the_cookies_of_an_admin(scene: Scene, route: str, page: dict[str, str]) -> None:
+    """Neither from its origin, nor by a body of a kind that a browser posts anywhere without asking."""
+    cookies = {"Cookie": f"auth_token={scene.tokens['admin']}; refresh_token=x"}
+    wanted = await scene.request(route)
+    if "Content-Type" in page:
+        wanted = {"method": wanted["method"], "url": wanted["url"], "content": b"{}"}
+    async with scene.engine.client() as client:
+        answer = await client.request(**wanted, headers=cookies | page)
+    assert answer.status_code == (415 if "Content-Type" in page else 403), answer.text
+
+
 @pytest.mark.parametrize("route", [route for route, row in ROUTES.items() if row[0] == 401 and route[:3] != "GET"])
 async def test_a_token_that_may_only_read_changes_nothing(scene: Scene, route: str) -> None:
     """Not even an admin's."""

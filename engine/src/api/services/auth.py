@@ -131,7 +131,10 @@ class Auth:
             raise _bad_link("VERIFY_USER_BAD_TOKEN")
         if account.is_verified:
             raise BadRequest("This e-mail is verified already.", reason="VERIFY_USER_ALREADY_VERIFIED")
-        return (await self._users.update(account, {"is_verified": True})).view()
+        try:
+            return (await self._users.update(account, {"is_verified": True})).view()
+        except Conflict as error:
+            raise _bad_link("VERIFY_USER_BAD_TOKEN") from error
 
     async def nobody_yet(self) -> bool:
         return not await self._users.anyone()

@@ -120,12 +120,14 @@ class UserDatabase(BaseUserDatabase[Account, str]):
     ) -> Account:
         """With `keeping`, all sessions of this user but that one end in the same transaction.
 
-        Raises `Conflict` if e-mail or password are no longer those of `user`: what was confirmed by them is void.
+        Raises `Conflict` if e-mail or password are no longer those of `user`: what was confirmed by them is void. So it
+        does where another has settled meanwhile whether the e-mail is proved.
         """
         values: dict[str, Scalar] = dict(update_dict)
+        guard = _unchanged(user) | ({"is_verified": user.is_verified} if "is_verified" in values else {})
 
         async def body(tx: Transaction) -> User | None:
-            changed = await tx.change(User, _unchanged(user), **values)
+            changed = await tx.change(User, guard, **values)
             if changed is None:
                 return None
             if keeping is not None:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 WITHIN = 30.0
 """Seconds for the model's answer."""
 
-MOST = 20
+MOST = 100
 """Titles that one process has under way at once; conversations beyond keep the title that was cut."""
 
 MAX_WORDS_LENGTH = 60

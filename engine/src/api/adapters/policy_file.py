@@ -103,7 +103,7 @@ def _look(path: Path, stamp: tuple[int, ...] | None, tries: int = 3) -> _Look | 
     except OSError as error:
         return _Look((), problem=f"it can't be read: {os.strerror(error.errno or 0)}")
     # Changed twice in one tick of the disk's clock, it would look the same: so soon it is read again.
-    now = () if time.time_ns() - found.st_mtime_ns < FRESH_NS else _stamp_of(found)
+    now = () if abs(time.time_ns() - found.st_mtime_ns) < FRESH_NS else _stamp_of(found)
     try:
         return _Look(now, read_document(raw))
     except _UnfitError as error:

@@ -98,7 +98,7 @@ async def _cluster(standing: Standing) -> Remark:
     if standing.sandbox is not None and standing.replaced.cluster:
         await standing.sandbox.check()
     state: Literal["ok", "degraded"] = "degraded" if need and not standing.replaced.cluster else "ok"
-    return Remark(state, " ".join(part for part in (f"Cluster: {name}.", need) if part))
+    return Remark(state, " ".join(part for part in (f"Cluster: {name}.", need) if part), inside=True)
 
 
 async def _model(standing: Standing) -> Remark | None:

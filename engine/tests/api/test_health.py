@@ -7,7 +7,8 @@ import pytest
 
 from src.api.config.settings import Settings
 from src.api.errors import StoreUnavailable
-from src.api.services.health import Health, Remark
+from src.api.services.accounts import LOCAL_ADMIN
+from src.api.services.health import NEXT_STEPS, Health, Remark
 from tests.support.app import Running, problem, running
 from tests.support.clock import FakeClock
 from tests.support.waiting import eventually
@@ -54,7 +55,26 @@ async def test_ready_tells_of_each_dependency(settings: Callable[..., Settings])
     assert [found[name]["state"] for name in NAMES[:3]] == ["ok", "ok", "off"]
     assert found["tool servers"]["error"]
     assert "OPENAI_API_KEY" in found["model"]["hint"]
-    assert all(one["error"] is None for one in anonymous.json()["dependencies"])
+    everybodys = {one["name"]: one for one in anonymous.json()["dependencies"]}
+    assert all(one["error"] is None for one in everybodys.values())
+    assert "MCP_SERVER_URL" in everybodys["tool servers"]["hint"]
+    assert "127.0.0.1" in str(found["cluster"]["hint"])
+    assert "127.0.0.1" not in anonymous.text
+
+
+@pytest.mark.promise("secrets")
+async def test_what_is_down_has_a_next_step_for_everybody_and_a_reason_for_admins(
+    engine: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down() -> Remark | None:
+        raise StoreUnavailable("of-the-inside")
+
+    probes = engine.services.health._probes
+    assert set(probes) - {"migrations", "policy", "checkpointer"} <= set(NEXT_STEPS), "one that can be down lacks it"
+    monkeypatch.setattr(engine.services.health, "_probes", dict.fromkeys(NEXT_STEPS, down))
+    told = [(await engine.services.health.ready(each)).dependencies for each in (None, LOCAL_ADMIN)]
+    assert [[one.hint for one in each] for each in told] == [list(NEXT_STEPS.values())] * 2
+    assert [{one.error for one in each} for each in told] == [{None}, {"of-the-inside"}]
 
 
 async def test_ready_with_redis(settings: Callable[..., Settings], redis_url: str) -> None:
@@ -66,11 +86,13 @@ async def test_ready_with_redis(settings: Callable[..., Settings], redis_url: st
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:9/mcp"])
 async def test_no_cluster_at_all_is_told(settings: Callable[..., Settings], url: str | None) -> None:
     nowhere = {"environment": {"HOME": "/nonexistent"}, "mcp_server_url": url}
-    async with running(settings(sandbox="none", **nowhere)) as engine, engine.client() as client:
-        found = (await client.get("/health/ready")).json()["dependencies"]
-    cluster = next(one for one in found if one["name"] == "cluster")
-    assert cluster["state"] == ("ok" if url else "degraded"), cluster
-    assert url or "kubeconfig" in cluster["hint"]
+    async with running(settings(sandbox="none", local_mode=True, **nowhere)) as engine:
+        for host, told in (("localhost", "no cluster" if url is None else url), ("example.com", "KUBECONFIG")):
+            async with engine.client(host=host) as client:
+                found = (await client.get("/health/ready")).json()["dependencies"]
+            cluster = next(one for one in found if one["name"] == "cluster")
+            assert cluster["state"] == ("ok" if url else "degraded"), cluster
+            assert told.lower() in str(cluster["hint"]).lower() or (url and cluster["hint"] is None)
 
 
 async def test_redis_that_is_down_degrades_only(settings: Callable[..., Settings]) -> None:

@@ -19,11 +19,31 @@ DEADLINE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What there is to say of a dependency that answers: its state, and what a person may want to do."""
+    """What there is to say of a dependency that answers: its state, and what a person may want to do.
+
+    `inside`: the hint names hosts, files or clusters, and is for admins.
+    """
 
     state: Literal["ok", "degraded", "starting", "off"]
     hint: str
+    inside: bool = False
 
+
+_WHOEVER = "Whoever runs the engine should see that it is up"
+NEXT_STEPS: Mapping[str, str] = {
+    "database": f"Nothing works without it. {_WHOEVER}, and that POSTGRES_DATABASE_URL names it.",
+    "redis": f"Work goes on, a little later and in larger pieces. {_WHOEVER}, and that REDIS_URL names it.",
+    "tool servers": "A server's tools can't be called while it is away; the engine connects again by itself. "
+    f"{_WHOEVER}, and that its address and its keys are right (MCP_SERVER_URL, MCP_SERVERS).",
+    "cluster": "Tools have no cluster that they could look at or change. Whoever runs the engine is told at its start "
+    "what is missing (KUBECONFIG, CLUSTERS).",
+    "model": "The sandbox's model does not answer. If that lasts, start the engine again.",
+    "credentials": "Integrations can't be used or changed. Whoever runs the engine should look at where credentials "
+    "are kept (INTEGRATIONS_SECRETS, CREDENTIALS_KEY).",
+    "oidc": "Nobody can sign in by the identity provider; sessions go on, and passwords work. "
+    f"{_WHOEVER}, and that OIDC_ISSUER names it.",
+}
+"""What everybody is told of a dependency that is down: what it means, and what to do. The reason may name hosts."""
 
 Probe = Callable[[], Awaitable[Remark | None]]
 """Returns when the dependency answers; None: nothing to say. Raises `EngineError` when it does not."""
@@ -34,6 +54,11 @@ class _Answer:
     seconds: float
     remark: Remark | None = None
     error: str | None = None
+
+    def hint(self, name: str, *, told: bool) -> str | None:
+        if self.remark is not None and (told or not self.remark.inside):
+            return self.remark.hint
+        return None if self.state == "ok" else NEXT_STEPS.get(name)
 
     @property
     def state(self) -> State:
@@ -57,7 +82,7 @@ class Health:
         return DatabaseHealth(status="ok", database="connected")
 
     async def ready(self, caller: Caller | None) -> Readiness:
-        """Errors are for admins: they may name hosts."""
+        """Errors, and what names hosts, are for admins."""
         answers = await asyncio.gather(*(self._ask(probe) for probe in self._probes.values()))
         told = caller is not None and caller.role is Role.ADMIN
         dependencies = [
@@ -65,7 +90,7 @@ class Health:
                 name=name,
                 state=answer.state,
                 latency_ms=round(answer.seconds * 1000, 1),
-                hint=answer.remark.hint if answer.remark else None,
+                hint=answer.hint(name, told=told),
                 error=answer.error if told else None,
             )
             for name, answer in zip(self._probes, answers, strict=True)

@@ -66,7 +66,9 @@ async def name_it(model: Model, model_name: str, text: str, redactor: Redactor) 
     if end is None:
         raise ModelCut("The model's answer was cut before its end.")
     is_whole = end.reason == "stop" and len(answer) < MAX_ANSWER
-    return Named(as_title(redactor.redact_text(answer)) if is_whole else None, end.usage)
+    # Masked last: what was taken out may have stood in the midst of a secret.
+    title = redactor.redact_text(as_title(answer) or "") if is_whole else ""
+    return Named(title if 0 < len(title) <= MAX_TITLE else None, end.usage)
 
 
 def as_title(answer: str) -> str | None:

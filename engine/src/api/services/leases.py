@@ -21,8 +21,8 @@ class Lease:
     """One worker's hold on one run. Valid for two thirds of the lease since the last renewal was sent.
 
     `run` is the row as it was claimed. `halted` is set when the run must not go on here, with `stopped` telling whether
-    because of Stop. `carrying` is true while a change of it is on its way from here,
-    `naming` since a title was asked for.
+    because of Stop. `carrying` is true while a change of it is on its way from here, `naming` as soon as a title was
+    asked for.
     """
 
     def __init__(self, run: Run, clock: Clock, seconds: float, sent: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 from src.api.ports import Transaction
 from src.api.schemas.record import Record
 from src.api.schemas.records import Approval, Conversation, Run, User
+from src.api.services import conversations
 from tests.support.app import Running, newcomer, problem
 from tests.support.talk import a_call, a_message, a_run, an_approval
 
@@ -124,6 +125,29 @@ async def test_the_timeline(ana: tuple[Running, httpx.AsyncClient]) -> None:
     assert assistant["token_usage"]["cost"] == 0.01
     assert read["active_run"]["state"] == "awaiting_approval"
     assert (await client.get("/conversations")).json()["data"][0]["active_run"]["run_id"] == run.id
+
+
+@pytest.mark.promise("bounded")
+@pytest.mark.parametrize(("limit", "value"), [("MAX_ROWS", 3), ("MAX_CHARACTERS", 3 * 100 + 50)])
+async def test_a_timeline_that_is_too_long_says_so(
+    ana: tuple[Running, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    engine, client = ana
+    monkeypatch.setattr(conversations, limit, value)
+    monkeypatch.setattr(conversations, "ROWS", 2)
+    three, four, calls = [await _made(client) for _ in range(3)]
+    for made, number in ((three, 3), (four, 4)):
+        runs = [a_run(made, "u") for _ in range(number)]
+        await _insert(engine, *runs)
+        await _insert(engine, *(a_message(run, 0, "user", f"{n:0100}", at=n // 2) for n, run in enumerate(runs)))
+    run = a_run(calls, "u")
+    await _insert(engine, run, a_message(run, 1, "assistant", ""))
+    await _insert(engine, *(a_call(run, 1, n, shown="{}", result=f"[{' ' * 96}]", ended_at=1) for n in range(4)))
+    read = {made: (await client.get(f"/conversations/{made}")).json() for made in (three, four, calls)}
+    assert {made: (one["truncated"]) for made, one in read.items()} == {three: False, four: True, calls: True}
+    assert [len(read[made]["messages"]) for made in (three, four)] == [3, 3]
+    assert {int(entry["content"]) for entry in read[four]["messages"]} > {2, 3}
+    assert len(read[calls]["messages"][0]["segments"]) == 3
 
 
 async def test_removing_stops_what_runs_in_it(ana: tuple[Running, httpx.AsyncClient]) -> None:

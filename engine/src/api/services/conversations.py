@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 from src.api.errors import Conflict, NotFound
 from src.api.ports import Ids, Reader, Store, Transaction
@@ -31,6 +32,8 @@ from src.api.utils.text import clean
 
 __all__ = ["Conversations"]
 
+R = TypeVar("R", Message, Call)
+
 BATCH = 1_000
 ERASE_AFTER_MS = 3_000
 """Time for streams to tell how the deleted conversation's run ended."""
@@ -41,7 +44,11 @@ SEARCHED = 5_000
 _NEWEST = "-updated_at,-id"
 
 MAX_ROWS = 1_000
-"""Of each kind, in one timeline: what one statement reads."""
+MAX_CHARACTERS = 8_000_000
+"""Of messages and as much of calls, in one timeline."""
+
+ROWS = 250
+"""What is read at once of a timeline, whose rows may be large."""
 
 
 class Conversations:
@@ -108,15 +115,15 @@ class Conversations:
         return _Page(kept, str(after))
 
     async def get(self, caller: Caller, conversation_id: str) -> ConversationDetail:
-        """With its timeline: the newest messages where there are more than one answer carries."""
+        """With its timeline: the newest of it where there is more than one answer carries."""
 
         async def body(reader: Reader) -> ConversationDetail:
             found = await visible_conversation(reader, caller, conversation_id)
             here: Where = {"conversation_id": found.id}
-            messages = await reader.find(Message, {**here, "hidden": False}, "-created_at,-id", MAX_ROWS)
-            calls = await reader.find(Call, here, "-created_at,-id", MAX_ROWS)
+            messages = await _newest(reader, Message, {**here, "hidden": False})
+            calls = await _newest(reader, Call, here)
             runs = await reader.find(Run, here, "-created_at,-id", MAX_ROWS)
-            return _detail(found, messages[::-1], calls, runs)
+            return _detail(found, messages.rows[::-1], calls.rows, runs, truncated=messages.cut or calls.cut)
 
         return await self._store.read(body)
 
@@ -128,7 +135,7 @@ class Conversations:
         async def body(reader: Reader) -> ConversationDetail:
             found = await visible_conversation(reader, caller, conversation_id)
             runs = await reader.find(Run, {"conversation_id": found.id, "state": NOT_ENDED}, "created_at,id")
-            return _detail(found, [], [], runs)
+            return _detail(found, [], [], runs, truncated=False)
 
         return await self._store.read(body), self._runs(conversation_id)
 
@@ -217,6 +224,35 @@ async def _batch(
     return await reader.find(Conversation, here, _NEWEST, limit), last
 
 
+@dataclass(frozen=True, slots=True)
+class _Newest(Generic[R]):
+    """The newest rows, and whether older ones were left out."""
+
+    rows: list[R]
+    cut: bool
+
+
+async def _newest(reader: Reader, kind: type[R], where: Where) -> _Newest[R]:
+    """As many as one timeline carries. Read in steps, since nobody knows how large they are."""
+    kept: list[R] = []
+    room, after = MAX_CHARACTERS, None
+    while True:
+        batch = await reader.find(kind, {**where, "created_at": passage(after)}, "-created_at,-id", ROWS)
+        for row in batch:
+            room -= _characters(row)
+            if room < 0 or len(kept) == MAX_ROWS:
+                return _Newest(kept, cut=True)
+            kept.append(row)
+        if len(batch) < ROWS:
+            return _Newest(kept, cut=False)
+        after = Cursor(batch[-1].created_at, batch[-1].id)
+
+
+def _characters(row: Message | Call) -> int:
+    """Of what a timeline shows of it."""
+    return len(row.content) + len(row.thinking) if isinstance(row, Message) else len(row.shown) + len(row.result)
+
+
 def _cursor(one: Conversation) -> Cursor:
     return Cursor(one.updated_at, one.id)
 
@@ -283,7 +319,7 @@ def _active_view(run: Run | None) -> ActiveRun | None:
 
 
 def _detail(
-    one: Conversation, messages: Sequence[Message], calls: Sequence[Call], runs: Sequence[Run]
+    one: Conversation, messages: Sequence[Message], calls: Sequence[Call], runs: Sequence[Run], *, truncated: bool
 ) -> ConversationDetail:
     active = min((run for run in runs if run.state in NOT_ENDED), key=_foremost, default=None)
     return ConversationDetail(
@@ -294,5 +330,5 @@ def _detail(
         conversation_metadata=Verbatim(one.metadata),
         messages=entries(messages, calls, runs),
         active_run=_active_view(active),
-        truncated=MAX_ROWS in (len(messages), len(calls)),
+        truncated=truncated,
     )

@@ -61,7 +61,8 @@ class Analytics:
             raise BadRequest(f"`since` must be a day from 1970 up to `until`, for {MOST_DAYS} days at the most.")
         counted = _Counted()
         for span in _spans(_day(first), _day(last) + 1):
-            await self._store.read(partial(counted.add, span))
+            for part in (counted.spent, counted.runs, counted.approvals, counted.calls):
+                await self._store.read(partial(part, span))
         return counted.metrics(first, last)
 
 
@@ -82,12 +83,6 @@ class _Counted:
         self._durations: Counts = defaultdict(int)
         self._decisions: Counts = defaultdict(int)
 
-    async def add(self, span: Between, reader: Reader) -> None:
-        await self._spent(reader, span)
-        await self._runs(reader, span)
-        await self._approvals(reader, span)
-        await self._calls(reader, span)
-
     def metrics(self, first: date, last: date) -> Metrics:
         self._totals.ttft_ms = _quantiles(self._ttft)
         self._totals.duration_ms = _quantiles(self._durations)
@@ -106,7 +101,7 @@ class _Counted:
             tools=[ToolFigures(tool=name, **dict(called)) for name, called in tools],
         )
 
-    async def _spent(self, reader: Reader, span: Between) -> None:
+    async def spent(self, span: Between, reader: Reader) -> None:
         where: Where = {"created_at": span}
         for each in await reader.tally(ModelCall, (Day("created_at"), "model"), where, _SPENT):
             for one in (self._day(each).tokens, self._totals.tokens, self._models[str(each.by[1])]):
@@ -116,7 +111,7 @@ class _Counted:
         for day, counts in measured.items():
             self._days[day].ttft_ms = _quantiles(counts)
 
-    async def _runs(self, reader: Reader, span: Between) -> None:
+    async def runs(self, span: Between, reader: Reader) -> None:
         for each in await reader.tally(Run, (Day("ended_at"), "state"), {"ended_at": span, "state": ENDED}):
             for one in (self._day(each).runs, self._totals.runs):
                 _count(one, str(each.by[1]), each.count)
@@ -125,7 +120,7 @@ class _Counted:
         for day, counts in measured.items():
             self._days[day].duration_ms = _quantiles(counts)
 
-    async def _approvals(self, reader: Reader, span: Between) -> None:
+    async def approvals(self, span: Between, reader: Reader) -> None:
         for each in await reader.tally(Approval, (Day("created_at"), "status"), {"created_at": span}):
             status = str(each.by[1])
             for one in (self._day(each).approvals, self._totals.approvals):
@@ -136,7 +131,7 @@ class _Counted:
         for day, counts in (await _measured(reader, Approval, by, where, self._decisions, above=0)).items():
             self._days[day].approvals.decided_after_ms = _quantiles(counts)
 
-    async def _calls(self, reader: Reader, span: Between) -> None:
+    async def calls(self, span: Between, reader: Reader) -> None:
         for each in await reader.tally(Call, (Day("created_at"), "status", "tool"), {"created_at": span}):
             for one in (self._day(each).tool_calls, self._totals.tool_calls, self._tools[str(each.by[2])]):
                 one.calls += each.count

@@ -47,7 +47,7 @@ MAX_ROWS = 1_000
 MAX_CHARACTERS = 8_000_000
 """Of messages and as much of calls, in one timeline."""
 
-ROWS = 250
+ROWS = 500
 """What is read at once of a timeline, whose rows may be large."""
 
 

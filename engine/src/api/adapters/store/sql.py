@@ -60,8 +60,11 @@ class Parameters:
 
 def from_row(kind: type[R], row: Iterable[Any]) -> R:
     """A record of a row whose values stand in the order of `columns_of(kind)`."""
+    flags = flags_of(kind)
+    if not flags:
+        return kind(*row)
     values = list(row)
-    for place in flags_of(kind):
+    for place in flags:
         values[place] = bool(values[place])
     return kind(*values)
 

@@ -23,6 +23,7 @@ from bench.stage import Stage
 from bench.starting import imports, start, tool_server
 from bench.streaming import first_token, followers, tokens
 from bench.turns import approval, five_reads, read_turn
+from bench.year import year_postgres, year_sqlite
 
 Benchmark = Callable[[Stage], Sequence[Figure]]
 
@@ -40,6 +41,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "lists-postgres": lists_postgres,
     "audit-sqlite": audit_sqlite,
     "audit-postgres": audit_postgres,
+    "year-sqlite": year_sqlite,
+    "year-postgres": year_postgres,
     "logins": logins,
     "large-bodies": large_bodies,
     "memory": memory,

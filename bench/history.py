@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from src.api.schemas.record import Record
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from tests.support.rows import row
 
-__all__ = ["CONVERSATIONS", "LONG", "RARE", "SEGMENTS", "fill"]
+__all__ = ["CONVERSATIONS", "LONG", "RARE", "SEGMENTS", "fill", "fill_with"]
 
 CONVERSATIONS = 10_000
 SEGMENTS = 1_000
@@ -37,9 +37,14 @@ _CONVERSATION, _RUN, _MESSAGE, _CALL = row(Conversation), row(Run), row(Message)
 
 def fill(url: str) -> None:
     """Brings the database at this address up to date and puts the conversations into it."""
+    fill_with(url, _rows())
+
+
+def fill_with(url: str, rows: Iterable[Record]) -> None:
+    """The same with any rows: those of a table have one order, in which they were written."""
     asyncio.run(migrate(url))
     tables: dict[type[Record], list[Record]] = {}
-    for one in _rows():
+    for one in rows:
         tables.setdefault(type(one), []).append(one)
     write = _to_sqlite if url.startswith("sqlite://") else _to_postgres
     write(url, tables)

@@ -39,7 +39,7 @@ def listed(status: str, limit: int, as_json: bool, server: str | None, insecure:
         last = clock(card.expires_at - now) if card.status == "pending" else panels.outcome(card).plain
         cells = (card.call_id, card.risk, line(card.summary, 200), text(card.raw, "requester"), last)
         table.add_row(*(Text(line(cell, 200)) for cell in cells))
-    terminal.show(table)
+    terminal.show_table(table)
     return DONE
 
 

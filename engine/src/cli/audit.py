@@ -44,7 +44,7 @@ def listed(wanted: Filter, limit: int, as_json: bool, server: str | None, insecu
     now = time.time_ns() // 1_000_000
     for each in found:
         table.add_row(*map(Text, _row(each, now)))
-    terminal.show(table)
+    terminal.show_table(table)
     return DONE
 
 

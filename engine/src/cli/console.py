@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Terminal", "say_error", "write_json"]
 
 _PIPED_WIDTH = 160
+_PIPED_ROW = 2_000
 
 
 @dataclass
@@ -45,6 +46,10 @@ class Terminal:
 
     def show(self, what: RenderableType) -> None:
         self.out.print(what)
+
+    def show_table(self, table: Table) -> None:
+        """A row a line, except where a person's terminal is too narrow for that."""
+        self.out.print(table, width=None if self.out.is_terminal or os.environ.get("COLUMNS") else _PIPED_ROW)
 
     def note(self, said: RenderableType) -> None:
         """A line about what happens: beside the answer, so that a pipe gets the answer alone."""

@@ -33,7 +33,7 @@ def runs(
     now = time.time_ns() // 1_000_000
     for each in found:
         table.add_row(*map(Text, _row(each, now)))
-    terminal.show(table)
+    terminal.show_table(table)
     return DONE
 
 

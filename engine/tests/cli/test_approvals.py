@@ -133,7 +133,8 @@ def test_nonsense_is_refused(shell: Shell) -> None:
 
 def test_runs_are_listed_and_stopped(shell: Shell, shared_engine: Engine) -> None:
     call = proposed(shell, "ai")
-    assert call["run_id"] in shell.run("runs").out
+    [row] = [line for line in shell.run("runs").out.splitlines() if call["run_id"] in line]
+    assert call["conversation_id"] in row
     assert shell.run("runs", "--state", "awaiting_approval", "--json").out.count(call["run_id"]) == 1
     assert shell.run("stop").code == 0
     assert shell.run("runs", "--conversation", call["conversation_id"], "--json").json["state"] == "stopped"

@@ -86,6 +86,7 @@ def _serve(settings: Settings, listening: socket.socket, address: str) -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # TRUSTED_PROXIES says whom to believe
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     question = "what is wrong in shop?" if replaced.cluster else "what is wrong?"

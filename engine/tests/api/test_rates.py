@@ -10,10 +10,10 @@ import pytest
 
 from src.api.adapters.rates import Rates, Windows
 from src.api.services.rates import LETTERS_PER_ACCOUNT, LOGINS_PER_ACCOUNT, REGISTRATIONS_PER_ADDRESS, remote_address
-from tests.support.app import PASSWORD, Running, given, problem, registered, running, signed_in
+from tests.support.app import PASSWORD, Running, given, on_a_port, problem, registered, running, signed_in
 from tests.support.clock import FakeClock
 from tests.support.services import free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 MOST = 8
 
@@ -146,10 +146,27 @@ PROXIES = (ip_network("192.0.2.0/24"), ip_network("2001:db8:ffff::/48"))
         ("192.0.2.7", "6.6.6.6, " * 50 + "192.0.2.8", "6.6.6.6"),
         ("192.0.2.7", ", ".join(["192.0.2.8"] * 50), "192.0.2.8"),
         ("", "198.51.100.1", ""),
+        ("198.51.100.1", "198.51.100.1", "forwarded"),
+        ("6.6.6.6", "198.51.100.1, 6.6.6.6:99, 127.0.0.1", "forwarded"),
+        ("nonsense", "nonsense", "forwarded"),
     ],
 )
 def test_how_an_address_is_written_makes_no_difference(peer: str, forwarded: str, counted: str) -> None:
     assert remote_address(peer, forwarded, PROXIES) == counted
+
+
+@pytest.mark.parametrize(("trusted", "own_count"), [((), False), (("127.0.0.1",), True)])
+async def test_uvicorn_does_not_decide_whom_to_believe(
+    tmp_path: Path, trusted: tuple[str, ...], own_count: bool
+) -> None:
+    """It takes the word of whoever connects from 127.0.0.1, as through a tunnel, for where they come from."""
+    async with (
+        limited(tmp_path, trusted_proxies=trusted) as app,
+        on_a_port(app.app) as address,
+        httpx.AsyncClient(base_url=address, timeout=PATIENCE) as tunnel,
+    ):
+        codes = [await asks(tunnel, 1, **{"X-Forwarded-For": f"198.51.100.{n}"}) for n in range(MOST + 1)]
+    assert (codes[-1] != [429]) is own_count
 
 
 async def test_a_proxy_that_adds_a_line_of_its_own_is_the_one_that_counts(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How often somebody may ask: per person once known, per address before that, and less often at the door."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from src.api.errors import TooManyRequests
 from src.api.ports import RateLimiter
@@ -15,6 +15,8 @@ REGISTRATIONS_PER_ADDRESS = 10
 LETTERS_PER_ADDRESS = 10
 LETTERS_PER_ACCOUNT = 3
 _HOPS = 20
+_LOOPBACK = "127.0.0.1"
+_UNPROVED = "forwarded"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -67,10 +69,14 @@ def _named(account: str) -> str:
 def remote_address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> str:
     """Who sent a request: the peer, or, where that is a trusted proxy, the nearest one it names that is not.
 
-    An IPv6 network of 64 bits counts as one address, for whoever has one has all of them.
+    An IPv6 network of 64 bits counts as one address, for whoever has one has all of them. Those whom only the header
+    names are counted as one: uvicorn believes a peer at 127.0.0.1 and shows what it says in its place.
     """
+    hops = [part.strip() for part in forwarded.split(",")][::-1]
+    if forwarded and _is_said(peer, hops) and not any(_is_trusted(each, trusted) for each in (peer, _LOOPBACK)):
+        return _UNPROVED
     address = peer
-    for hop in [part.strip() for part in forwarded.split(",")][::-1][:_HOPS]:
+    for hop in hops[:_HOPS]:
         if not _is_trusted(address, trusted) or _parsed(hop) is None:
             break
         address = hop
@@ -78,6 +84,12 @@ def remote_address(peer: str, forwarded: str, trusted: tuple[Network, ...]) -> s
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(found), 64), strict=False))
     return address if found is None else str(found)
+
+
+def _is_said(peer: str, hops: Sequence[str]) -> bool:
+    """Whether the peer may be what the header says; no connection comes from what is no address."""
+    found = _parsed(peer)
+    return bool(peer) and (found is None or found in map(_parsed, hops))
 
 
 def _is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:

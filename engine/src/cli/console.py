@@ -49,7 +49,7 @@ class Terminal:
 
     def show_table(self, table: Table) -> None:
         """A row a line, except where a person's terminal is too narrow for that."""
-        self.out.print(table, width=None if self.out.is_terminal or os.environ.get("COLUMNS") else _PIPED_ROW)
+        _console(sys.stdout, _PIPED_ROW).print(table)
 
     def note(self, said: RenderableType) -> None:
         """A line about what happens: beside the answer, so that a pipe gets the answer alone."""
@@ -80,8 +80,8 @@ def say_error(message: str) -> None:
     sys.stderr.flush()
 
 
-def _console(file: TextIO) -> Console:
+def _console(file: TextIO, piped: int = _PIPED_WIDTH) -> Console:
     from rich.console import Console
 
-    width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    width = None if file.isatty() or os.environ.get("COLUMNS") else piped
     return Console(file=file, markup=False, emoji=False, highlight=False, width=width)

@@ -132,6 +132,7 @@ def test_nonsense_is_refused(shell: Shell) -> None:
 
 
 def test_runs_are_listed_and_stopped(shell: Shell, shared_engine: Engine) -> None:
+    assert shell.run("chat", "refuse me").code == 1
     call = proposed(shell, "ai")
     [row] = [line for line in shell.run("runs").out.splitlines() if call["run_id"] in line]
     assert call["conversation_id"] in row

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ from src.api.adapters.checkpointer import Checkpointer, open_checkpointer
 from tests.support.counting import Counting
 from tests.support.main_job import at_work
 from tests.support.scripted_model import ScriptedModel
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 CANARY = "xyzzy"
 
@@ -26,6 +27,26 @@ def _kept_in_sqlite(folder: Path) -> list[bytes]:
 async def _threads(connection: asyncpg.Connection, wanted: set[str]) -> bool:
     rows = await connection.fetch("SELECT thread_id FROM checkpoints")
     return {row["thread_id"].partition(":")[0] for row in rows} == wanted
+
+
+async def test_an_opening_that_is_given_up_leaves_no_thread(tmp_path: Path) -> None:
+    """One that answers after its loop has closed would be reported, as everything is that a thread raises."""
+
+    async def given_up(steps: int) -> None:
+        async with AsyncExitStack() as stack:
+            opening = stack.enter_async_context(open_checkpointer(None, tmp_path / "checkpoints.sqlite3"))
+            task = asyncio.ensure_future(opening)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+
+    others = set(threading.enumerate())
+    for steps in range(60):
+        await asyncio.to_thread(asyncio.run, given_up(steps))
+    for thread in set(threading.enumerate()) - others:
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, PATIENCE)
 
 
 async def test_a_resting_run_leaves_ids_and_an_ended_one_nothing(

@@ -4,6 +4,7 @@ PostgreSQL where that is the database, SQLite in the embedded default, memory wh
 `degraded` says why, and the engine works on.
 """
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -113,7 +114,8 @@ async def _opened(stack: AsyncExitStack, postgres_url: str | None, sqlite_path: 
 
         return await open_saver(stack, postgres_url)
     if sqlite_path is not None:
-        connection = await stack.enter_async_context(aiosqlite.connect(sqlite_path))
+        connection = await _connected(sqlite_path)
+        stack.push_async_callback(connection.close)
         saver = AsyncSqliteSaver(connection)
         # Changing the journal's mode fails where another does it, however long one would wait.
         async with turn(sqlite_path.with_suffix(".opening")):
@@ -122,6 +124,18 @@ async def _opened(stack: AsyncExitStack, postgres_url: str | None, sqlite_path: 
         await connection.execute("PRAGMA synchronous = OFF")
         return saver
     return InMemorySaver()
+
+
+async def _connected(path: Path) -> aiosqlite.Connection:
+    """Given up only once it is open: the library's thread would answer all the same, to a loop that may be gone."""
+    opening = asyncio.ensure_future(aiosqlite.connect(path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait({opening})
+        if opening.exception() is None:
+            await opening.result().close()
+        raise
 
 
 def _postgres_errors() -> Errors:

@@ -149,4 +149,6 @@ def test_processes_race_over_many_approvals(
         assert losers == [said] * (len(RACERS) - 1)
         assert effects[call_id] == (approval.status == "consumed"), approval
         assert approval.status in ("consumed", "denied"), approval
-    assert len({approval.decided_by for approval in approvals.values()}) > 1, "nobody raced"
+    # SQLite's lock is not fair: on a busy machine one process may have it for as long as it asks.
+    raced = len({approval.decided_by for approval in approvals.values()}) > 1
+    assert raced or database == "sqlite", "nobody raced"

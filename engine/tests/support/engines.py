@@ -111,8 +111,8 @@ class Engine:
 
     @property
     def ended_as_asked(self) -> bool:
-        """Whether it ended in good order after it had been asked to."""
-        return self.asked_to_end and self.nursery.status(self.pid) == 0
+        """Whether it ended in good order after it had been asked to: uvicorn then lets the signal have its way."""
+        return self.asked_to_end and self.nursery.status(self.pid) in (0, signal.SIGTERM)
 
     def start(self, failpoints: str = "") -> None:
         """Returns when it answers. `failpoints` as in `utils/failpoints.py`."""

@@ -14,6 +14,7 @@ from src.api.schemas.base import JsonObject
 from src.api.schemas.query import Plus
 from src.api.schemas.records import JournalEvent, Run
 from src.api.utils.ids import Uuid7
+from tests.support.rows import row
 
 __all__ = ["audit_postgres", "audit_sqlite"]
 
@@ -72,25 +73,4 @@ async def _one(name: str, store: TortoiseStore, write: Write) -> Figure:
 
 
 def _run(run_id: str) -> Run:
-    return Run(
-        id=run_id,
-        conversation_id=run_id,
-        user_id="bench",
-        state="completed",
-        fence=0,
-        owner=None,
-        lease_until=None,
-        restarts=0,
-        stop_at=None,
-        journal=0,
-        rest=0,
-        turn=0,
-        trigger="message",
-        usage="{}",
-        error=None,
-        error_code=None,
-        created_at=0,
-        started_at=0,
-        touched_at=0,
-        ended_at=None,
-    )
+    return row(Run, id=run_id, conversation_id=run_id, user_id="bench", state="completed", usage="{}")

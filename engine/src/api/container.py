@@ -8,7 +8,6 @@ it, and waited for only by those who need it.
 import asyncio
 import gc
 import hashlib
-import importlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.api.adapters.bus.local import LocalBus
-from src.api.adapters.late import Late, LateTools
+from src.api.adapters.late import Late, LateTools, imported
 from src.api.adapters.policy_file import PolicyFile
 from src.api.adapters.store.migrations import migrate, pending
 from src.api.adapters.store.store import open_store
@@ -178,7 +177,7 @@ def _ground(world: World) -> Ground:
 
 
 async def _open_checkpointer(stack: AsyncExitStack, settings: Settings) -> "Checkpointer":
-    await _imported("src.api.adapters.checkpointer")
+    await imported("src.api.adapters.checkpointer")
     from src.api.adapters.checkpointer import open_checkpointer
 
     return await stack.enter_async_context(open_checkpointer(*settings.checkpoints))
@@ -193,7 +192,7 @@ async def _load_legs(
     tasks: Tasks,
 ) -> Leg:
     """The graph and what it runs with: LangGraph takes seconds to import, so it comes once the port is open."""
-    await _imported("src.api.services.legs")
+    await imported("src.api.services.legs")
     from src.api.agent.graph import build_graph
     from src.api.services.legs import Legs, ModelChoice
 
@@ -305,7 +304,7 @@ async def _start_child(stack: AsyncExitStack, standing: Standing, clock: Clock, 
 async def _open_tools(
     stack: AsyncExitStack, settings: Settings, clock: Clock, redactor: Redactor, child: ToolChild | None
 ) -> "McpToolServers":
-    await _imported("src.api.adapters.tools.mcp")
+    await imported("src.api.adapters.tools.mcp")
     from src.api.adapters.tools.mcp import McpToolServers
 
     servers = await stack.enter_async_context(
@@ -317,7 +316,7 @@ async def _open_tools(
 
 
 async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:
-    await _imported("src.api.adapters.rates")
+    await imported("src.api.adapters.rates")
     from src.api.adapters.rates import Rates
 
     rates = Rates(settings.redis_url)
@@ -326,14 +325,14 @@ async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:
 
 
 async def _open_secrets(stack: AsyncExitStack, world: World) -> Secrets:
-    await _imported("src.api.adapters.secrets.opening")
+    await imported("src.api.adapters.secrets.opening")
     from src.api.adapters.secrets.opening import open_secrets
 
     return await stack.enter_async_context(open_secrets(world.settings, world.store))
 
 
 async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -> Accounts:
-    await _imported("src.api.services.auth")
+    await imported("src.api.services.auth")
     from src.api.services.auth import Auth
     from src.api.services.signing import Signing
 
@@ -347,11 +346,6 @@ async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -
         refresh_days=settings.jwt_refresh_token_expire_days,
         registration_enabled=settings.registration_enabled,
     )
-
-
-async def _imported(module: str) -> None:
-    """Imports in a thread, so that what is open already goes on answering."""
-    await asyncio.to_thread(importlib.import_module, module)
 
 
 @asynccontextmanager

@@ -1,11 +1,9 @@
 """The language models in use, chosen for the container."""
 
-import asyncio
-import importlib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from src.api.adapters.late import Late
+from src.api.adapters.late import Late, imported
 from src.api.config.settings import Settings
 from src.api.services.titles import TitleModel
 
@@ -16,7 +14,7 @@ __all__ = ["open_model", "title_model", "warm_model"]
 
 
 async def open_model(stack: AsyncExitStack, settings: Settings, name: str) -> "ModelAdapter":
-    await asyncio.to_thread(importlib.import_module, "src.api.adapters.model.choice")
+    await imported("src.api.adapters.model.choice")
     from src.api.adapters.model.choice import choose_model
 
     model = choose_model(

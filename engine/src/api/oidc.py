@@ -1,11 +1,10 @@
 """Puts sign-in by an OpenID provider together, for the container, once somebody needs it."""
 
-import asyncio
-import importlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from src.api.adapters.late import imported
 from src.api.config.settings import Settings
 from src.api.endpoints.oidc import callback_path
 from src.api.ports import Clock, Ids, Store
@@ -28,7 +27,7 @@ async def open_oidc(
     accounts: Callable[[], Awaitable[Accounts]],
 ) -> SignIn:
     """Nothing is asked of the provider yet."""
-    await asyncio.to_thread(importlib.import_module, "src.api.adapters.oidc.provider")
+    await imported("src.api.adapters.oidc.provider")
     known = await accounts()
     from src.api.adapters.oidc.provider import OpenIdProvider
     from src.api.services.attempts import Attempts

@@ -11,6 +11,7 @@ from src.api.schemas.base import Json
 from src.api.schemas.query import Grouping, Summand, Where
 from src.api.schemas.record import Record
 from src.api.schemas.records import JournalEvent, Run, Tail, Tally
+from tests.support.rows import row
 
 __all__ = ["MemoryStore", "Recorder", "new_run"]
 
@@ -19,28 +20,8 @@ T = TypeVar("T")
 
 
 def new_run(run_id: str = "run-1") -> Run:
-    return Run(
-        id=run_id,
-        conversation_id="conversation-1",
-        user_id="user-1",
-        state="running",
-        fence=1,
-        owner="worker-1",
-        lease_until=None,
-        restarts=0,
-        stop_at=None,
-        journal=0,
-        rest=0,
-        turn=0,
-        trigger="chat",
-        usage="{}",
-        error=None,
-        error_code=None,
-        created_at=0,
-        started_at=None,
-        touched_at=0,
-        ended_at=None,
-    )
+    owned = {"state": "running", "fence": 1, "owner": "worker-1"}
+    return row(Run, id=run_id, conversation_id="conversation-1", user_id="user-1", trigger="chat", usage="{}", **owned)
 
 
 class MemoryStore:

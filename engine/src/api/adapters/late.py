@@ -1,6 +1,7 @@
 """What takes a second to import is loaded once the port is open; whoever asks for it earlier waits."""
 
 import asyncio
+import importlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
@@ -18,11 +19,16 @@ from src.api.ports import (
 )
 from src.api.schemas.base import JsonObject
 
-__all__ = ["Late", "LateTools"]
+__all__ = ["Late", "LateTools", "imported"]
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+async def imported(module: str) -> None:
+    """Imports in a thread, so that what is open already goes on answering."""
+    await asyncio.to_thread(importlib.import_module, module)
 
 
 class Late(Generic[T]):

@@ -11,6 +11,7 @@ from src.api.schemas.records import Conversation, Message, Run, SearchText, Subm
 from src.api.schemas.states import ACTIVE, ENDED
 from src.api.services.access import Caller, visible_conversation
 from src.api.services.calls import calls_of_turn
+from src.api.services.conversations import new_conversation
 from src.api.services.endings import Endings, lock_conversation
 from src.api.services.search import keep_message, keep_title
 from src.api.services.titles import title_of
@@ -99,9 +100,8 @@ class Chat:
 
     async def _conversation(self, tx: Transaction, post: _Post, now: int) -> None:
         if post.new:
-            owner, title = post.caller.id, title_of(post.text)
-            times = (now, now, None, None)
-            await tx.insert(Conversation(post.conversation_id, owner, title, True, "{}", 0, *times, "message"))
+            title = title_of(post.text)
+            await tx.insert(new_conversation(post.conversation_id, post.caller.id, now, title, "message"))
             await keep_title(tx, post.conversation_id, title)
             return
         if await lock_conversation(tx, post.conversation_id, now) is None:

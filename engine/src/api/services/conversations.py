@@ -17,7 +17,7 @@ from src.api.schemas.conversations import (
     Done,
     Pagination,
 )
-from src.api.schemas.query import Scalar, Where, above
+from src.api.schemas.query import Scalar, Where
 from src.api.schemas.records import Call, Conversation, Message, Run, SearchText
 from src.api.schemas.states import NOT_ENDED
 from src.api.schemas.timeline import ActiveRun, ConversationDetail, Entry
@@ -30,7 +30,7 @@ from src.api.services.trail import fields_of, user_stream
 from src.api.utils.canonical import canonical
 from src.api.utils.text import clean
 
-__all__ = ["Conversations"]
+__all__ = ["Conversations", "new_conversation"]
 
 R = TypeVar("R", Message, Call)
 
@@ -65,7 +65,8 @@ class Conversations:
 
         async def body(tx: Transaction) -> Conversation:
             now = await tx.now()
-            fresh = _fresh(wanted_id, caller.id, clean(wanted.title) if wanted.title else None, now)
+            title = clean(wanted.title) if wanted.title else None
+            fresh = new_conversation(wanted_id, caller.id, now, title, "person" if title else None)
             if await tx.insert(fresh):
                 _told(tx, caller, "conversation.made", fresh.id)
                 await keep_title(tx, fresh.id, fresh.title)
@@ -140,11 +141,11 @@ class Conversations:
         return await self._store.read(body), self._runs(conversation_id)
 
     async def _runs(self, conversation_id: str) -> AsyncIterator[Sequence[Entry]]:
-        batch = await self._store.read(partial(_runs_after, conversation_id, None))
-        while batch:
+        taken = 0
+        while batch := await self._store.read(partial(_runs_from, conversation_id, taken)):
             for run in batch:
                 yield await self._store.read(partial(_run_entries, run))
-            batch = await self._store.read(partial(_runs_after, conversation_id, batch[-1]))
+            taken += len(batch)
 
     async def change(self, caller: Caller, conversation_id: str, wanted: ConversationChange) -> ConversationSummary:
         """Sets what is given. Only its owner changes a conversation."""
@@ -257,14 +258,9 @@ def _cursor(one: Conversation) -> Cursor:
     return Cursor(one.updated_at, one.id)
 
 
-async def _runs_after(conversation_id: str, after: Run | None, reader: Reader) -> list[Run]:
-    """Some runs in the order in which they began."""
-    here: Where = {"conversation_id": conversation_id}
-    if after is None:
-        return await reader.find(Run, here, "created_at,id", BATCH)
-    same: Where = {**here, "created_at": after.created_at, "id": above(after.id)}
-    found = await reader.find(Run, same, "id", BATCH)
-    return found or await reader.find(Run, {**here, "created_at": above(after.created_at)}, "created_at,id", BATCH)
+async def _runs_from(conversation_id: str, taken: int, reader: Reader) -> list[Run]:
+    """Some runs in the order in which they began. None ever goes, and new ones come last."""
+    return await reader.find(Run, {"conversation_id": conversation_id}, "created_at,id", BATCH, taken)
 
 
 async def _run_entries(run: Run, reader: Reader) -> list[Entry]:
@@ -285,7 +281,10 @@ def _foremost(run: Run) -> tuple[bool, int]:
     return run.state == "waiting", run.created_at
 
 
-def _fresh(conversation_id: str, owner: str, title: str | None, now: int) -> Conversation:
+def new_conversation(
+    conversation_id: str, owner: str, now: int, title: str | None, title_by: str | None
+) -> Conversation:
+    """With nothing said in it yet."""
     return Conversation(
         id=conversation_id,
         owner_id=owner,
@@ -297,7 +296,7 @@ def _fresh(conversation_id: str, owner: str, title: str | None, now: int) -> Con
         updated_at=now,
         deleted_at=None,
         erase_due=None,
-        title_by="person" if title else None,
+        title_by=title_by,
     )
 
 

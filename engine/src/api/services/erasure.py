@@ -20,6 +20,7 @@ from src.api.schemas.records import (
 )
 from src.api.schemas.states import NOT_ENDED
 from src.api.services.beside import lasting_objects
+from src.api.services.trail import user_stream
 
 __all__ = ["erase_some", "is_erased"]
 
@@ -50,7 +51,7 @@ async def erase_some(tx: Transaction, conversation_id: str) -> None:
     if not runs:
         await tx.remove(SearchText, {"conversation_id": conversation_id})
         await tx.change(Conversation, {"id": conversation_id}, title=None, metadata="{}", erase_due=None)
-        tx.audit(f"user:{held.owner_id}", "conversation.erased", ENGINE, {"conversation_id": conversation_id})
+        tx.audit(user_stream(held.owner_id), "conversation.erased", ENGINE, {"conversation_id": conversation_id})
 
 
 async def is_erased(tx: Transaction, run_id: str) -> bool:

@@ -1,1 +1,1 @@
-"""Measures the engine beside floors: the same work done by the least code that could do it. `make bench`."""
+"""Benchmarks that compare the engine with floors: the least code that does the same work."""

@@ -1,6 +1,6 @@
-"""`python -m bench [--only NAME ...]`: measures, prints, and writes bench/results.json and docs/performance.md.
+"""Run benchmarks, print their results, and write bench/results.json and docs/performance.md.
 
-Everything ends within its bound, and no process outlives the run.
+`python -m bench [--only NAME ...]`. Each benchmark has a time limit, and no process outlives the run.
 """
 
 import argparse
@@ -11,21 +11,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bench.agent_turn import approval, five_reads, read_turn
+from bench.analytics import year_postgres, year_sqlite
 from bench.audit import audit_postgres, audit_sqlite
-from bench.beside import large_bodies, logins
-from bench.figures import Figure, Found, found
-from bench.first_minute import command, sandbox
+from bench.compare import large_bodies, logins
+from bench.first_run import command, sandbox
+from bench.harness import Harness
+from bench.health import health
 from bench.lists import lists_postgres, lists_sqlite
 from bench.litellm import litellm
 from bench.memory import memory
-from bench.report import as_page, as_results
-from bench.stage import Stage
-from bench.starting import imports, start, tool_server
+from bench.report import format_json, format_page
+from bench.results import BenchmarkResult, Measurement, run_benchmark
+from bench.runs import runs_postgres, runs_sqlite
+from bench.server import server_first_token, server_statements, server_streams_100, server_streams_200, server_turns
+from bench.startup import imports, start, tool_server
 from bench.streaming import first_token, followers, tokens
-from bench.turns import approval, five_reads, read_turn
-from bench.year import year_postgres, year_sqlite
+from bench.tool_call import tool_call
 
-Benchmark = Callable[[Stage], Sequence[Figure]]
+Benchmark = Callable[[Harness], Sequence[Measurement]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "start": start,
@@ -34,86 +38,100 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "first-token": first_token,
     "tokens": tokens,
     "followers": followers,
+    "tool-call": tool_call,
     "read-turn": read_turn,
     "five-reads": five_reads,
     "approval": approval,
+    "server-statements": server_statements,
+    "server-first-token": server_first_token,
+    "server-turns": server_turns,
+    "server-streams-100": server_streams_100,
+    "server-streams-200": server_streams_200,
     "lists-sqlite": lists_sqlite,
     "lists-postgres": lists_postgres,
+    "runs-sqlite": runs_sqlite,
+    "runs-postgres": runs_postgres,
     "audit-sqlite": audit_sqlite,
     "audit-postgres": audit_postgres,
     "year-sqlite": year_sqlite,
     "year-postgres": year_postgres,
     "logins": logins,
     "large-bodies": large_bodies,
+    "health": health,
     "memory": memory,
     "litellm": litellm,
     "command": command,
     "sandbox": sandbox,
 }
-WHOLE_RUN = 600
-"""Seconds. A benchmark for which there is no time left says so."""
+MAX_RUN_SECONDS = 600
+"""Seconds for the whole run. A benchmark without time left is reported as not measured."""
 
-ONE_BENCHMARK = 100
+MAX_BENCHMARK_SECONDS = 100
 ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench", description="Measures the engine beside floors.")
+    parser = argparse.ArgumentParser(prog="bench", description="Compare the engine with floors.")
     parser.add_argument(
-        "--only", action="append", choices=BENCHMARKS, help="just this one, the others stay as they were"
+        "--only",
+        action="append",
+        choices=BENCHMARKS,
+        help="run only this benchmark (repeatable); the others keep their results",
     )
-    parser.add_argument("--look", action="store_true", help="write no files")
+    parser.add_argument("--look", action="store_true", help="print the results without writing files")
     options = parser.parse_args()
     chosen = options.only or list(BENCHMARKS)
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGALRM, _late)
-    ends = time.monotonic() + WHOLE_RUN
-    with Stage() as stage:
-        founds = [_measured(name, stage, ends) for name in chosen]
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGALRM, _time_out)
+    deadline = time.monotonic() + MAX_RUN_SECONDS
+    with Harness() as harness:
+        results = [_run(name, harness, deadline) for name in chosen]
     if not options.look:
-        _write(founds)
-    return 1 if any(each.missing for each in founds) else 0
+        _write(results)
+    return 1 if any(each.error for each in results) else 0
 
 
-def _write(founds: Sequence[Found]) -> None:
-    """What was measured now, and of the others what was measured last."""
+def _write(results: Sequence[BenchmarkResult]) -> None:
+    """Write the new results, and keep the last ones of benchmarks that did not run."""
     file = ROOT / "bench" / "results.json"
-    before = json.loads(file.read_text())
-    known = {one["benchmark"]: Found.of_json(one, before["when"]) for one in before["results"]}
-    known |= {one.benchmark: one for one in founds if not one.missing}
-    kept = [known[name] for name in BENCHMARKS if name in known]
-    when = max(one.when for one in kept)
-    file.write_text(as_results(kept, when) + "\n")
-    (ROOT / "docs" / "performance.md").write_text(as_page(kept))
+    recorded_file = json.loads(file.read_text())
+    recorded = {
+        each["benchmark"]: BenchmarkResult.from_json(each, recorded_file["when"]) for each in recorded_file["results"]
+    }
+    recorded |= {each.benchmark: each for each in results if not each.error}
+    merged = [recorded[name] for name in BENCHMARKS if name in recorded]
+    when = max(each.when for each in merged)
+    file.write_text(format_json(merged, when) + "\n")
+    (ROOT / "docs" / "performance.md").write_text(format_page(merged))
 
 
-def _measured(name: str, stage: Stage, ends: float) -> Found:
+def _run(name: str, harness: Harness, deadline: float) -> BenchmarkResult:
     began = time.monotonic()
-    signal.alarm(max(1, min(ONE_BENCHMARK, int(ends - began))))
-    result = found(name, lambda: BENCHMARKS[name](stage))
+    signal.alarm(max(1, min(MAX_BENCHMARK_SECONDS, int(deadline - began))))
+    result = run_benchmark(name, lambda: BENCHMARKS[name](harness))
     signal.alarm(0)
-    sys.stdout.write(f"{name} ({time.monotonic() - began:.0f} s, load {result.load:.1f}) {result.missing}\n")
+    sys.stdout.write(f"{name} ({time.monotonic() - began:.0f} s, load {result.load:.1f}) {result.error}\n")
     for figure in result.figures:
-        sys.stdout.write(f"  {_line(figure)}\n")
+        sys.stdout.write(f"  {_format_line(figure)}\n")
     sys.stdout.flush()
     return result
 
 
-def _line(figure: Figure) -> str:
+def _format_line(figure: Measurement) -> str:
     parts = [f"{figure.name}: {figure.value:.4g} {figure.unit}"]
     if figure.target is not None:
-        parts.append(f"(target {figure.target:g}: {'met' if figure.met else 'MISSED'})")
+        parts.append(f"(target {figure.target:g}: {'met' if figure.is_met else 'MISSED'})")
     if figure.floor:
         parts.append(f"floor {figure.floor:.4g}, ratio {figure.ratio:.2f}")
     return " ".join([*parts, figure.note])
 
 
-def _end(number: int, _frame: object) -> None:
-    raise SystemExit(f"ended by {signal.Signals(number).name}; nothing was written")
+def _terminate(number: int, _frame: object) -> None:
+    raise SystemExit(f"ended by {signal.Signals(number).name}; no results were written")
 
 
-def _late(_number: int, _frame: object) -> None:
-    raise TimeoutError("there was no time left for it")
+def _time_out(_number: int, _frame: object) -> None:
+    raise TimeoutError("the time limit was reached")
 
 
 if __name__ == "__main__":

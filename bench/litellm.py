@@ -1,11 +1,11 @@
-"""The litellm adapter beside LiteLLM alone."""
+"""Measure the litellm adapter against LiteLLM alone."""
 
 from collections.abc import Sequence
 
-from bench.figures import Figure, middle
-from bench.stage import CHAT, Stage
-from bench.streaming import cpu_per_thousand, first_tokens
-from bench.words import TOKENS
+from bench.harness import CHAT, Harness
+from bench.results import Measurement, median
+from bench.streaming import cpu_per_thousand_tokens, measure_first_tokens
+from bench.text import TOKENS
 
 __all__ = ["litellm"]
 
@@ -13,23 +13,25 @@ FLOODS = 2
 ROUNDS = 12
 
 
-def litellm(stage: Stage) -> Sequence[Figure]:
-    engine = stage.new_engine(LLM_ADAPTER="litellm")
-    floor = stage.new_floor("--litellm")
-    stage.warm(engine)
-    first, bare_first = first_tokens(engine, floor, ROUNDS)
-    ours: list[float] = []
-    theirs: list[float] = []
+def litellm(harness: Harness) -> Sequence[Measurement]:
+    engine = harness.new_engine(LLM_ADAPTER="litellm")
+    floor = harness.new_streaming_floor("--litellm")
+    harness.warm_up(engine)
+    first, floor_first = measure_first_tokens(engine, floor, ROUNDS)
+    engine_times: list[float] = []
+    floor_times: list[float] = []
     for _ in range(FLOODS):
-        ours.append(cpu_per_thousand(engine, CHAT, "flood", TOKENS)[0])
-        theirs.append(cpu_per_thousand(floor, "/chat", "flood", TOKENS)[0])
-    memory, bare_memory = engine.resident(), floor.resident()
+        engine_times.append(cpu_per_thousand_tokens(engine, CHAT, "flood", TOKENS)[0])
+        floor_times.append(cpu_per_thousand_tokens(floor, "/chat", "flood", TOKENS)[0])
+    memory, floor_memory = engine.resident_memory(), floor.resident_memory()
     engine.end()
     floor.end()
     return (
-        Figure("litellm adapter: CPU for 1,000 tokens", middle(ours), "s", floor=middle(theirs), runs=FLOODS),
-        Figure(
-            "litellm adapter: time to the first token", middle(first), "ms", floor=middle(bare_first), runs=len(first)
+        Measurement(
+            "litellm adapter: CPU for 1,000 tokens", median(engine_times), "s", floor=median(floor_times), runs=FLOODS
         ),
-        Figure("litellm adapter: resident memory", memory, "MB", floor=bare_memory),
+        Measurement(
+            "litellm adapter: time to the first token", median(first), "ms", floor=median(floor_first), runs=len(first)
+        ),
+        Measurement("litellm adapter: resident memory", memory, "MB", floor=floor_memory),
     )

@@ -1,4 +1,4 @@
-"""Processes as the operating system sees them: started, asked what they use, and always ended."""
+"""Start processes, read their CPU time and memory from the operating system, and end them."""
 
 import http.client
 import os
@@ -11,16 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["START_WITHIN", "Process", "started", "until"]
+__all__ = ["START_TIMEOUT", "Process", "read_resident_memory", "start_process", "wait_until"]
 
-START_WITHIN = 60.0
+START_TIMEOUT = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_HANDED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of ours that listens on `port` of 127.0.0.1 and writes what it says to `log`."""
+    """A child process that listens on `port` of 127.0.0.1 and writes its output to `log`."""
 
     name: str
     popen: "subprocess.Popen[bytes]" = field(repr=False)
@@ -31,23 +31,28 @@ class Process:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def cpu(self) -> float:
-        """Seconds of processor time so far, in user and kernel, of all its threads and of none of its children."""
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds used so far in user and kernel mode, without those of child processes."""
         stat = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(stat[11]) + int(stat[12])) / _TICKS
 
-    def resident(self) -> float:
-        """Megabytes (10^6 bytes) of memory that it holds now."""
-        return resident(self.popen.pid)
+    def run_and_wait_seconds(self) -> tuple[float, float]:
+        """Return how long its main thread ran so far, and how long it was ready to run but had no core."""
+        ran, waited, _ = Path(f"/proc/{self.popen.pid}/schedstat").read_text().split()
+        return int(ran) / 1e9, int(waited) / 1e9
 
-    def children(self) -> list[int]:
+    def resident_memory(self) -> float:
+        """Return its resident memory in megabytes (10^6 bytes)."""
+        return read_resident_memory(self.popen.pid)
+
+    def child_pids(self) -> list[int]:
         found = Path(f"/proc/{self.popen.pid}/task/{self.popen.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
-    def answers(self, path: str) -> bytes | None:
-        """The body of a 200 at this path; None where there is none yet. Raises `RuntimeError` once it has ended."""
+    def get_body(self, path: str) -> bytes | None:
+        """GET a path and return the body of a 200, or None. Raises `RuntimeError` if the process has ended."""
         if self.popen.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with code {self.popen.returncode}:\n{self.said()}")
+            raise RuntimeError(f"{self.name} ended with code {self.popen.returncode}:\n{self.read_log()}")
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
@@ -58,11 +63,11 @@ class Process:
         finally:
             connection.close()
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         return self.log.read_text(errors="replace")[-3000:].strip()
 
     def end(self) -> None:
-        """Asks it to end, and kills it and what it started where it does not within five seconds."""
+        """Terminate the process; after five seconds kill its process group."""
         if self.popen.poll() is None:
             self.popen.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -72,39 +77,41 @@ class Process:
         self.popen.wait(timeout=5)
 
 
-def started(
+def start_process(
     name: str, module: str, arguments: Sequence[str], port: int, log: Path, environment: Mapping[str, str]
 ) -> Process:
-    """`python ... -m module arguments`, started and not waited for, in a process group of its own."""
-    given = {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | dict(environment)
+    """Start `python ... -m module arguments` in a new process group, without waiting for it."""
+    variables = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ} | dict(environment)
     flags, _, module = module.rpartition(" ")
     command = [sys.executable, *flags.split(), "-m", module, *arguments]
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         popen = subprocess.Popen(
             command,
             cwd=Path(__file__).parents[1],
-            env=given,
+            env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     return Process(name, popen, port, log)
 
 
-def resident(pid: int) -> float:
-    """Megabytes (10^6 bytes) that the process holds now."""
+def read_resident_memory(pid: int) -> float:
+    """Return the resident memory of a process in megabytes (10^6 bytes)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise RuntimeError(f"the process {pid} has ended")
 
 
-def until(condition: Callable[[], object], what: str, within: float = START_WITHIN, every: float = 0.01) -> float:
-    """Seconds until it holds. Raises `TimeoutError` when it does not in time."""
+def wait_until(
+    condition: Callable[[], object], description: str, timeout: float = START_TIMEOUT, interval: float = 0.01
+) -> float:
+    """Wait until the condition holds and return the seconds. Raises `TimeoutError`."""
     began = time.perf_counter()
     while not condition():
-        if time.perf_counter() - began > within:
-            raise TimeoutError(f"{what}: not within {within:.0f} s")
-        time.sleep(every)
+        if time.perf_counter() - began > timeout:
+            raise TimeoutError(f"{description}: not within {timeout:.0f} s")
+        time.sleep(interval)
     return time.perf_counter() - began

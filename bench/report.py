@@ -1,54 +1,62 @@
-"""Results as data and as a page."""
+"""Format results as JSON and as a page of the documentation."""
 
 import json
 import os
 import platform
 from collections.abc import Sequence
 
-from bench.figures import Figure, Found
+from bench.results import BenchmarkResult, Measurement
 
-__all__ = ["as_page", "as_results"]
+__all__ = ["format_json", "format_page"]
 
 _INTRO = """# Performance
 
-Written by `make bench`. Each figure is the median of its runs. The engine is a process as
-`make up` starts it, on SQLite, with the in-process bus; the model is a scripted one over HTTP and the tool server one
-whose tools do next to nothing, each in a process of its own. *Floor* is the same work done by the least code that could
-do it, measured in the same run and in turn with ours: a bare Starlette application that passes the model's stream on by
-httpx; for tools the model and the tool called directly; for the litellm adapter, LiteLLM alone behind Starlette; for
-lists and timelines the rows themselves, read by one statement each and written as JSON; for what is on record the same
-transaction without its entry in the audit trail.
+`make bench` writes this page. Each figure is the median of its runs, unless a note says otherwise. The engine runs as a
+process like `make up` starts it, on SQLite, with the in-process bus. The model is scripted and answers over HTTP; the
+tools of the tool server do almost no work. Each of the two is a separate process. Rows that begin with *server mode*
+have the engine on PostgreSQL and Redis, with people who are signed in. Their statements are counted between the engine
+and PostgreSQL, from a request to what follows its last event.
 
-CPU is the processor's time of the one process, by the operating system's account, and hardly depends on what else the
-machine does. Seconds and milliseconds of a clock do: where the load (the machine's, as the benchmark began) was above
-the number of cores, they are too long, in the floor's column as in ours.
+*Floor* is the same work done by the least code that could do it, measured in the same run, alternating with the engine:
+
+- model streams: a bare Starlette application that forwards the model's stream with httpx
+- tool calls: the model and the tool called directly
+- the litellm adapter: LiteLLM alone behind Starlette
+- lists and timelines: the rows alone, read with one statement each and written as JSON
+- writes with an audit entry: the same transaction without the entry
+
+CPU is the processor time of one process, as the operating system counts it. It hardly depends on other load on the
+machine. Durations do depend on it: where the load (the load average of the machine at the start of the benchmark) is
+above the number of cores, they are too long, in the floor's column as well.
 """
 
 
-def as_results(founds: Sequence[Found], when: str) -> str:
-    return json.dumps({"when": when, "machine": machine(), "results": [each.as_json() for each in founds]}, indent=1)
+def format_json(results: Sequence[BenchmarkResult], when: str) -> str:
+    return json.dumps(
+        {"when": when, "machine": describe_machine(), "results": [each.to_json() for each in results]}, indent=1
+    )
 
 
-def as_page(founds: Sequence[Found]) -> str:
-    facts, whens = machine(), [each.when for each in founds]
+def format_page(results: Sequence[BenchmarkResult]) -> str:
+    machine, whens = describe_machine(), [each.when for each in results]
     lines = [
         _INTRO,
-        f"{facts['cores']} cores, Python {facts['python']}. Measured from {min(whens)} to {max(whens)}.\n",
+        f"{machine['cores']} cores, Python {machine['python']}. Measured from {min(whens)} to {max(whens)}.\n",
         "| | measured | target | floor | ours / floor | runs | load |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [_row(figure, found.load) for found in founds for figure in found.figures]
-    notes = [figure for found in founds for figure in found.figures if figure.note]
+    lines += [_format_row(figure, result.load) for result in results for figure in result.figures]
+    notes = [figure for result in results for figure in result.figures if figure.note]
     lines += ["", *(f"- {figure.name}: {figure.note}." for figure in notes)]
-    lines += [f"- not measured: {found.benchmark}." for found in founds if found.missing]
+    lines += [f"- not measured: {result.benchmark}." for result in results if result.error]
     lines += [
-        "- nothing here includes Kubernetes, Redis or, but where it is named, PostgreSQL: that depends on yours.",
+        "- no figure includes Kubernetes, and only figures of server mode include Redis.",
         "",
     ]
     return "\n".join(lines)
 
 
-def machine() -> dict[str, str | int]:
+def describe_machine() -> dict[str, str | int]:
     return {
         "cores": os.cpu_count() or 0,
         "python": platform.python_version(),
@@ -56,15 +64,15 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def _row(figure: Figure, load: float) -> str:
+def _format_row(figure: Measurement, load: float) -> str:
     target = (
-        "" if figure.target is None else f"{figure.target:g} {figure.unit}: {'met' if figure.met else '**missed**'}"
+        "" if figure.target is None else f"{figure.target:g} {figure.unit}: {'met' if figure.is_met else '**missed**'}"
     )
-    floor = "" if figure.floor is None else f"{_number(figure.floor)} {figure.unit}"
+    floor = "" if figure.floor is None else f"{_format_number(figure.floor)} {figure.unit}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.1f}"
-    cells = (f"{_number(figure.value)} {figure.unit}", target, floor, ratio, f"{figure.runs}", f"{load:.1f}")
+    cells = (f"{_format_number(figure.value)} {figure.unit}", target, floor, ratio, f"{figure.runs}", f"{load:.1f}")
     return f"| {figure.name} | {' | '.join(cells)} |"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

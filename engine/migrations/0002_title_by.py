@@ -3,7 +3,10 @@ from tortoise.migrations import operations as ops
 
 
 class Migration(migrations.Migration):
-    """Who made a conversation's title: a title that is there already may be a person's, so nobody replaces it."""
+    """Add the column that says who made a conversation's title.
+
+    Titles that exist already may have been typed by a person, so automatic titles never replace them.
+    """
 
     dependencies = [("models", "0001_initial")]
     initial = False

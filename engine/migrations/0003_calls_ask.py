@@ -8,6 +8,6 @@ class Migration(migrations.Migration):
 
     operations = [
         ops.AddField(model_name="Call", name="asks", field=fields.BooleanField(db_default=True)),
-        # What a timeline has shown of these calls so far.
+        # Existing calls keep the value that their timeline has shown so far.
         ops.RunSQL(sql="UPDATE calls SET asks = FALSE WHERE kind = 'read'", reverse_sql="SELECT 1"),
     ]

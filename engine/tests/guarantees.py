@@ -1,7 +1,8 @@
-"""What the engine promises: each promise once, tied to its tests both ways (`support/plugin.py`).
+"""The promises of the engine, each linked to its tests and to the rules in `docs/protocol.md` that prove it.
 
-A test claims one with `@pytest.mark.promise("once")`. A claim of an id that is not here stops the collection; a promise
-without a test fails `unit/test_guarantees.py`. `python -m tests.guarantees` writes docs/guarantees.md from this list.
+A test claims a promise with `@pytest.mark.promise("once")`. Collection stops when a test claims an unknown id
+(`support/plugin.py`); `unit/test_guarantees.py` fails for a promise without a test. `python -m tests.guarantees` writes
+`docs/guarantees.md` from this list.
 """
 
 from dataclasses import dataclass
@@ -12,16 +13,27 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guarantees.md"
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise. `source` names the rules behind it; `issue` is the one that will bring what is not built yet."""
+    """One promise about the engine's behaviour.
+
+    `rules` are numbers of rules in `docs/protocol.md`. `basis` names what else the promise rests on. `issue` is the
+    issue that will implement a promise that is not kept yet.
+    """
 
     id: str
     sentence: str
-    source: str
+    rules: tuple[int, ...] = ()
+    basis: str = ""
     issue: int | None = None
 
     @property
     def status(self) -> str:
         return "promised" if self.issue is None else f"not yet promised (issue {self.issue})"
+
+    @property
+    def source(self) -> str:
+        """Links to the rules, then the basis, as Markdown."""
+        links = ", ".join(f"[{number}](protocol.md#rule-{number})" for number in self.rules)
+        return "; ".join(part for part in (links, self.basis) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,44 +47,45 @@ EXECUTION = Chapter(
     (
         Promise(
             "once",
-            "One approval lets a change run at most one time, however often it is decided, whoever crashes, however "
-            "many replicas run and whatever the network repeats.",
-            "protocol 10, 11, 13",
+            "A change runs at most once per approval, despite duplicate and concurrent decisions, crashes at any "
+            "step, several replicas and repeated network requests.",
+            rules=(10, 11, 13),
         ),
         Promise(
             "bound",
-            "What runs is what was shown, to the byte: cluster, server, tool, the tool's schema, arguments and run. "
-            "A masked value is shown by its length and a keyed fingerprint, and the digest covers the real one.",
-            "protocol 6, 16",
+            "Exactly what was shown runs, byte for byte: cluster, server, tool, the tool's schema, arguments and "
+            "run. A masked value is shown as its length and a keyed fingerprint; the digest covers the real value.",
+            rules=(6, 16),
         ),
         Promise(
             "no-approval-no-effect",
-            "No tool that may change something is called without an approval that this call uses up, or a policy's "
-            "grant that is recorded as one.",
-            "protocol 10; only the ledger calls the tool port",
+            "No tool that may change something is called unless the call consumes an approval. A change that a "
+            "policy allows has an approval as well, recorded in the policy's name.",
+            rules=(10,),
+            basis="only the ledger calls the tool port",
         ),
         Promise(
             "fail-closed",
-            "Where the engine cannot tell that a call is harmless (unknown tool, missing or changed annotations, "
-            "another schema, a policy that errs, a store that is down), it asks a person or refuses.",
-            "protocol 12, 13, 16",
+            "When the engine cannot establish that a call is harmless, it asks for approval or refuses. This covers "
+            "unknown tools, missing or changed annotations, changed schemas, policy errors and an unavailable store.",
+            rules=(12, 13, 16),
         ),
         Promise(
             "unknown",
-            "An outcome that nobody can know is recorded as unknown: never run again by itself, shown to people, told "
-            "to the model, and settled only by proof or by a person.",
-            "protocol 12, 14, 15",
+            "An outcome that cannot be known is recorded as unknown. The call is never repeated automatically, "
+            "people and the model are informed, and only proof or a person settles it.",
+            rules=(12, 14, 15),
         ),
         Promise(
             "whole-calls",
-            "A tool call exists only when the model has finished saying it; a cut stream yields none, and broken JSON "
-            "is never mended into one.",
-            "protocol 8",
+            "A tool call exists only when the model has sent it completely. A stream that is cut yields no call, and "
+            "broken JSON is never repaired into one.",
+            rules=(8,),
         ),
         Promise(
             "no-injection",
-            "No argument can add to, split or become a flag, a path or a query of another command.",
-            "the tool server's own rules",
+            "No argument can add, split or become a flag, a path or a query of another command.",
+            basis="argument checks of the tool server",
         ),
     ),
 )
@@ -82,46 +95,47 @@ APPROVALS = Chapter(
     (
         Promise(
             "one-decision",
-            "The first valid decision stands. The same person deciding the same again gets the same answer; anybody "
-            "else is told who decided what, and when. Where the policy asks two people, two different ones make it.",
-            "protocol 4, 10",
+            "The first valid decision wins. The same decision by the same person gets the same answer; any other "
+            "decision is refused with who decided and when. If the policy requires two people, two different people "
+            "must approve.",
+            rules=(4, 10),
         ),
         Promise(
             "authorised",
-            "Only a signed-in person with the right to that conversation decides: never somebody anonymous, never a "
-            "machine. Every route that exists stands in one table of routes and roles.",
-            "the roles of the HTTP contract",
+            "Only a signed-in person with the right to decide on the conversation can decide; anonymous requests and "
+            "machine tokens cannot. One test table covers every route and role.",
+            basis="roles and routes of the HTTP API",
         ),
         Promise(
-            "two-clocks",
-            "An approval that waits dies at its deadline, and so does an approved change that was not started in "
-            "time. Nothing is ever approved because time ran out.",
-            "protocol 5, 10",
+            "deadlines",
+            "A pending approval expires at its deadline, and so does an approved change that was not started in "
+            "time. Nothing is ever approved by a timeout.",
+            rules=(5, 10),
         ),
         Promise(
             "fresh",
-            "A change whose object has meanwhile been given other values stops as stale and asks anew. Status and "
-            "bookkeeping do not count, and a later change is previewed only when the earlier one on its object is "
-            "settled.",
-            "protocol 17",
+            "If the values that a change touches differ from its preview, the change stops as stale and asks for "
+            "approval again. Status and bookkeeping fields do not count. A later change of the turn to the same "
+            "object is previewed only after the earlier one is settled.",
+            rules=(17,),
         ),
         Promise(
             "edits-are-new",
-            "Editing what is to be approved makes a new approval with its own digest and the editor's name; the old "
-            "one is superseded.",
-            "protocol 16",
+            "Editing a proposed change creates a new approval with its own digest and records the editor. The old "
+            "approval is superseded.",
+            rules=(16,),
         ),
         Promise(
-            "reason-travels",
-            "Why a change was denied reaches the model and the record; who approved it reaches the audit log of "
-            "Kubernetes.",
-            "the tool server's grants",
+            "attribution",
+            "The reason for a denial reaches the model and the audit log. The approver's name reaches the audit log "
+            "of Kubernetes.",
+            basis="grants and impersonation",
         ),
         Promise(
             "policy",
-            "One policy allows, asks, asks two people or denies, by tool, verb, kind, namespace, cluster, user and "
-            "time; a policy that errs means ask or deny.",
-            "protocol 10",
+            "A policy allows, asks, requires two people or denies, by tool, verb, kind, namespace, cluster, user and "
+            "time. An error in a policy means ask or deny.",
+            rules=(10,),
         ),
     ),
 )
@@ -131,116 +145,127 @@ RUNS = Chapter(
     (
         Promise(
             "detached",
-            "Closing the page changes nothing. Only Stop stops a run.",
-            "protocol 9, 20",
+            "A run continues when its clients disconnect. Only Stop stops it.",
+            rules=(9, 20),
         ),
         Promise(
             "replay",
-            "A client that returns with any event id ends in the same state as one that never left; while the live "
-            "buffer lasts it gets the same bytes.",
-            "protocol 18, 19, 20",
+            "A client that reconnects with any event id reaches the same state as a client that stayed connected. "
+            "Within the live buffer it receives the same bytes.",
+            rules=(18, 19, 20),
+        ),
+        Promise(
+            "last-event",
+            "A stream never ends silently: its last event says how the run rests, or is an `error` event that says "
+            "why the stream ended. A client that comes back with the last id gets the last event again.",
+            rules=(18, 20),
         ),
         Promise(
             "ordered",
-            "The event numbers of a run rise and never repeat. Numbers may be left out.",
-            "protocol 18",
+            "The event numbers of a run strictly increase and never repeat. There may be gaps.",
+            rules=(18,),
         ),
         Promise(
             "one-owner",
-            "At most one worker writes for a run; what a frozen one writes after its lease is refused.",
-            "protocol 7",
+            "At most one worker writes for a run. Writes of a worker that was frozen past its lease are refused.",
+            rules=(7,),
         ),
         Promise(
             "recovery",
-            "After a kill every run comes to rest within one lease and one sweep, and waiting approvals survive.",
-            "protocol 4, 7",
+            "After SIGKILL every run reaches a resting state within one lease and one sweep interval, and pending "
+            "approvals survive.",
+            rules=(4, 7),
         ),
         Promise(
             "stop",
-            "After Stop no tool starts, no token is made and the model's connection is closed; a change already on "
-            "its way ends as its result or as unknown.",
-            "protocol 9",
+            "After Stop no tool starts, no token is generated and the model's connection is closed. A change in "
+            "flight ends with its result or as unknown.",
+            rules=(9,),
         ),
         Promise(
             "one-run",
-            "A conversation has one run at a time: a further message is refused, waits or interrupts, as the client "
-            "asked.",
-            "protocol 4, 7",
+            "A conversation has at most one active run. Another message is refused, queued or interrupts the run, as "
+            "the client chose.",
+            rules=(4, 7),
         ),
         Promise(
             "send-once",
-            "The same idempotency key names the same run, before and after a crash.",
-            "protocol 22",
+            "Requests with the same idempotency key get the same run, before and after a crash.",
+            rules=(22,),
         ),
         Promise(
-            "doorbell",
-            "Losing Redis, or any ring of it, costs time and never data.",
-            "protocol 21",
+            "bus-loss",
+            "Losing Redis, or any notification sent through it, costs latency and never data.",
+            rules=(21,),
         ),
     ),
 )
 
-HYGIENE = Chapter(
-    "Hygiene",
+SECURITY = Chapter(
+    "Security and limits",
     (
         Promise(
             "audit",
-            "An append-only, hash-chained record of who asked, what was shown, who decided, what ran and what came of "
-            "it, in which an edit, a gap or a cut is found.",
-            "protocol 23",
+            "The append-only, hash-chained audit log records who asked, what was shown, who decided, what ran and "
+            "how it ended. A check detects edits, gaps and truncation.",
+            rules=(23,),
         ),
         Promise(
             "secrets",
-            "Values of Kubernetes Secrets, tokens, keys and passwords reach no model, event, log or error.",
-            "the event contract and the tool server's limits",
+            "Values of Kubernetes Secrets, tokens, keys and passwords never reach a model, an event, a log or an "
+            "error.",
+            basis="the event schema and masking at the tool server",
         ),
         Promise(
             "safe-defaults",
-            "Outside local mode the engine refuses to start with a default or short secret, without authentication or "
-            "on a database that is not migrated. It never falls back in silence.",
-            "the settings",
+            "Outside local mode the engine refuses to start with a default or short secret, without authentication, "
+            "or on a database that is not migrated. It never falls back silently.",
+            basis="validation of the settings",
         ),
         Promise(
-            "data-not-orders",
-            "What a tool returns is marked as data for the model. An order hidden in it leads at most to an approval "
-            "that a person sees.",
-            "the system prompt and the gate",
+            "prompt-injection",
+            "Tool results are marked as data for the model. An instruction hidden in a result leads at most to an "
+            "approval that a person decides on.",
+            basis="the system prompt and the gate",
         ),
         Promise(
             "contract",
-            "OpenAPI and the JSON Schema of all events are generated from the code, and are current.",
-            "make generate",
+            "OpenAPI and the JSON Schema of all events are generated from the code and are current.",
+            basis="`make generate`",
         ),
         Promise(
             "bounded",
-            "Every list, body, tool result, event and buffer has a limit, and what was cut says so.",
-            "protocol 6, 19",
+            "Every list, body, tool result, event and buffer has a size limit, and truncated content is marked as "
+            "truncated.",
+            rules=(6, 19),
         ),
     ),
 )
 
-CHAPTERS = (EXECUTION, APPROVALS, RUNS, HYGIENE)
+CHAPTERS = (EXECUTION, APPROVALS, RUNS, SECURITY)
 PROMISES = {promise.id: promise for chapter in CHAPTERS for promise in chapter.promises}
 
 INTRODUCTION = """\
 # What the engine promises
 
-Written by `make generate` from `engine/tests/guarantees.py`; change it there.
+Generated by `make generate` from `engine/tests/guarantees.py`; edit that file, not this one.
 
-A promise counts only with tests that hold the engine to it: each one marked *promised* has at least one, found by
-`pytest -m promise` and its id. What is not built yet stands here as *not yet promised*, with the issue that brings it.
+Each promise marked *promised* has at least one test: `pytest -m promise` runs them all, and the id in the test's mark
+names the promise. A promise that is not implemented yet is marked *not yet promised*, with its issue. The column
+*rules* links to the rules in [protocol.md](protocol.md) that make the promise true.
 
-An outside effect is not part of any database transaction, so it can be had at most once or at least once, never exactly
-once. Changes are at most once here, with a third outcome, *unknown*, and a way to settle it. Reads may be repeated.
+An outside effect is not part of a database transaction, so it can happen at most once or at least once, never exactly
+once. The engine runs changes at most once. A third outcome, *unknown*, covers a lost answer and can be settled later.
+Reads may be repeated.
 """
 
 
 def render() -> str:
-    """The whole document, ending in one newline."""
-    return "\n".join([INTRODUCTION, *(_chapter(chapter) for chapter in CHAPTERS)])
+    """Render docs/guarantees.md, ending in one newline."""
+    return "\n".join([INTRODUCTION, *(_render_chapter(chapter) for chapter in CHAPTERS)])
 
 
-def _chapter(chapter: Chapter) -> str:
+def _render_chapter(chapter: Chapter) -> str:
     rows = [f"| `{each.id}` | {each.sentence} | {each.source} | {each.status} |" for each in chapter.promises]
     return "\n".join([f"## {chapter.title}\n", "| id | promise | rules | status |", "|---|---|---|---|", *rows, ""])
 

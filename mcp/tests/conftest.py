@@ -1,50 +1,80 @@
-"""Fixtures of the tool server's tests. The API server is real: see `cluster` in the shared plugin."""
+"""Fixtures of the tool server's tests. They use a real API server: see `cluster` in the shared plugin."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from toolkit import Toolbox, World, admin, serving, settings_for
-from wire import Proxy, proxy
+from chart_repository import push_charts, serve_charts
+from cluster_namespace import KubeNamespace, connect_as_admin
+from fault_proxy import FaultProxy, open_fault_proxy
+from helm_releases import CHARTS, HelmCommand
+from tool_client import ToolClient, open_tool_client, settings_for
 
-from skyflo_tools.kubernetes.client import KubeClient, Request, json_request
+from skyflo_tools.kubernetes.client import ApiRequest, KubeClient, json_request
 from tests.support.services import Cluster
 
 
 @pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[KubeClient]:
-    """The API server, asked by its administrator."""
-    client = admin(cluster.kubeconfig, cluster.context)
+async def admin_client(cluster: Cluster) -> AsyncIterator[KubeClient]:
+    """A client for the API server with administrator rights."""
+    client = connect_as_admin(cluster.kubeconfig, cluster.context)
     yield client
     await client.aclose()
 
 
 @pytest.fixture
-async def world(api: KubeClient) -> AsyncIterator[World]:
-    """A namespace of the test's own."""
+async def namespace(admin_client: KubeClient) -> AsyncIterator[KubeNamespace]:
+    """A new namespace, deleted after the test."""
     name = f"t-{secrets.token_hex(5)}"
-    await api.send(json_request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}))
-    yield World(api, name)
-    await api.send(Request("DELETE", f"/api/v1/namespaces/{name}"))
+    await admin_client.send(json_request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}))
+    yield KubeNamespace(admin_client, name)
+    await admin_client.send(ApiRequest("DELETE", f"/api/v1/namespaces/{name}"))
 
 
 @pytest.fixture
-async def between(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Proxy, Path]]:
-    """A proxy in front of the API server that can misbehave, and a kubeconfig that leads through it."""
-    async with proxy(cluster.kubeconfig, cluster.context, tmp_path) as found:
-        yield found
+async def fault_proxy(cluster: Cluster, tmp_path: Path) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of the API server that injects faults."""
+    async with open_fault_proxy(cluster.kubeconfig, cluster.context, tmp_path) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-async def behind(between: tuple[Proxy, Path], tmp_path: Path) -> AsyncIterator[Toolbox]:
-    """The tool server in this process, reaching the cluster through the proxy."""
-    async with serving(settings_for(between[1], "behind", tmp_path)) as found:
-        yield found
+async def proxied_client(fault_proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[ToolClient]:
+    """A tool server in this process that reaches the cluster through the proxy."""
+    async with open_tool_client(settings_for(fault_proxy.kubeconfig, "proxied", tmp_path)) as client:
+        yield client
 
 
 @pytest.fixture
-async def toolbox(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Toolbox]:
-    """The tool server in this process, allowed to change the cluster."""
-    async with serving(settings_for(cluster.kubeconfig, cluster.context, tmp_path)) as found:
-        yield found
+async def tool_client(cluster: Cluster, tmp_path: Path) -> AsyncIterator[ToolClient]:
+    """A tool server in this process that may change the cluster."""
+    async with open_tool_client(settings_for(cluster.kubeconfig, cluster.context, tmp_path)) as client:
+        yield client
+
+
+@pytest.fixture
+def helm(helm_binary: str, cluster: Cluster, tmp_path: Path) -> HelmCommand:
+    """The real helm, run as a person would run it."""
+    return HelmCommand(helm_binary, cluster.kubeconfig, cluster.context, tmp_path)
+
+
+@pytest.fixture
+async def helm_client(cluster: Cluster, helm_binary: str, tmp_path: Path) -> AsyncIterator[ToolClient]:
+    """A tool server in this process with helm and the folder of test charts."""
+    settings = settings_for(cluster.kubeconfig, cluster.context, tmp_path, helm_binary=helm_binary, helm_charts=CHARTS)
+    async with open_tool_client(settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def chart_repository(helm_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a chart repository by HTTP."""
+    with serve_charts(helm_binary, tmp_path_factory.mktemp("charts")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def oci_charts(helm_binary: str, oci_registry: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of the test charts in an OCI registry."""
+    return push_charts(helm_binary, tmp_path_factory.mktemp("oci"), oci_registry)

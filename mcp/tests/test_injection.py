@@ -1,4 +1,4 @@
-"""No argument can become another path, another query or another header: whatever is asked, one object is asked for."""
+"""No argument can change the path, query or headers of a request beyond its own value."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,20 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyflo_tools.clock import SystemClock
-from skyflo_tools.door import Door, Incoming
-from skyflo_tools.errors import BadArguments
+from skyflo_common.clock import SystemClock
+from skyflo_common.jsontypes import JsonObject
+from skyflo_common.redaction import Fingerprints
+from skyflo_tools.dispatcher import ToolDispatcher, ToolRequest
+from skyflo_tools.errors import InvalidArguments
 from skyflo_tools.grants.claims import Grant
-from skyflo_tools.jsontypes import JsonObject
 from skyflo_tools.kubernetes.clusters import Clusters
 from skyflo_tools.kubernetes.kubeconfig import Connection, Kubeconfig
-from skyflo_tools.kubernetes.paths import Resource, segment
-from skyflo_tools.redaction import Fingerprints
+from skyflo_tools.kubernetes.paths import Resource, name_segment, path_segment
 from skyflo_tools.tool import Services
 from skyflo_tools.tools import CHANGES, READS
+from tests.support.examples import up_to
 
-# What has got round wrappers that put kubectl's command line together, and what might get round a path.
-BYPASSES = [
+# Known bypasses of tools that build kubectl command lines, and attempts to escape a URL path.
+INJECTIONS = [
     "web; rm -rf /",
     "web && kubectl delete ns shop",
     "web | sh",
@@ -62,38 +63,44 @@ BYPASSES = [
     "web\u2028x",
     "",
 ]
-NAMES = st.one_of(st.sampled_from(BYPASSES), st.text(max_size=80), st.from_regex(r"[a-z0-9./?#%&=;:@ -]{1,40}"))
+NAMES = st.one_of(st.sampled_from(INJECTIONS), st.text(max_size=80), st.from_regex(r"[a-z0-9./?#%&=;:@ -]{1,40}"))
 PLURALS = ("pods", "deployments", "events", "secrets", "scale")
 
 
 @dataclass
-class Recorder(httpx2.AsyncBaseTransport):
-    """An API server that knows four kinds and remembers what it was asked."""
+class RecordingTransport(httpx2.AsyncBaseTransport):
+    """A fake API server with four kinds that records its requests."""
 
-    asked: list[httpx2.Request] = field(default_factory=list)
+    requests: list[httpx2.Request] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self.asked.append(request)
+        self.requests.append(request)
         return httpx2.Response(200, json=_discovery(request.url.path) or _object(request.url.path))
 
 
 def _discovery(path: str) -> JsonObject | None:
     kinds = {"/api": ("", [("Pod", "pods"), ("Event", "events"), ("Secret", "secrets")])}
     kinds["/apis"] = ("apps", [("Deployment", "deployments")])
+    if path == "/apis":
+        rollouts = _discovery_group("argoproj.io", [("Rollout", "rollouts"), ("AnalysisRun", "analysisruns")])
+        return {"items": [_discovery_group(*kinds[path]), rollouts]}
     if path not in kinds:
         return None
-    group, resources = kinds[path]
+    return {"items": [_discovery_group(*kinds[path])]}
+
+
+def _discovery_group(group: str, resources: list[tuple[str, str]]) -> JsonObject:
     listed = [
         {
             "resource": plural,
             "responseKind": {"group": group, "version": "v1", "kind": kind},
             "scope": "Namespaced",
-            "subresources": [{"subresource": "scale"}],
+            "subresources": [{"subresource": "scale"}, {"subresource": "status"}],
         }
         for kind, plural in resources
     ]
     versions = [{"version": "v1", "resources": listed}]
-    return {"items": [{"metadata": {"name": group}, "versions": versions}]}
+    return {"metadata": {"name": group}, "versions": versions}
 
 
 def _object(path: str) -> JsonObject:
@@ -101,48 +108,52 @@ def _object(path: str) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "app"}]}}
 
 
-def door() -> tuple[Door, Recorder]:
-    """The tools before a recorder in place of the API server."""
+def create_recording_dispatcher() -> tuple[ToolDispatcher, RecordingTransport]:
+    """Create a dispatcher whose cluster is a recording transport."""
     clusters = Clusters("c", "", SystemClock())
     connection = Connection.model_validate({"name": "c", "cluster": {"server": "http://api.test"}, "user": {}})
-    clusters._kubeconfig, clusters._stamp = Kubeconfig(current="c", connections={"c": connection}), clusters._now()
-    recorder = Recorder()
+    clusters._kubeconfig, clusters._stamp = (
+        Kubeconfig(current="c", connections={"c": connection}),
+        clusters._current_stamp(),
+    )
+    recorder = RecordingTransport()
     clusters.choose("c").client._http = httpx2.AsyncClient(base_url="http://api.test", transport=recorder)
     services = Services(clusters=clusters, clock=SystemClock(), fingerprints=Fingerprints(b"k"))
-    return Door(services), recorder
+    return ToolDispatcher(services), recorder
 
 
-async def quiet(done: float, total: float | None, message: str, /) -> None:
+async def ignore_progress(done: float, total: float | None, message: str, /) -> None:
     return None
 
 
-async def ask(tool: str, arguments: JsonObject) -> tuple[Recorder, Any]:
-    found, recorder = door()
-    read = next((each for each in READS if each.about.name == tool), None)
-    change = next((each for each in CHANGES if each.about.name == tool), None)
-    incoming = Incoming(tool, arguments, {}, quiet)
+async def run_tool(tool: str, arguments: JsonObject) -> tuple[RecordingTransport, Any]:
+    dispatcher, recorder = create_recording_dispatcher()
+    read = next((each for each in READS if each.info.name == tool), None)
+    change = next((each for each in CHANGES if each.info.name == tool), None)
+    request = ToolRequest(tool, arguments, {}, ignore_progress)
     if read is not None:
-        result = await found.read(read, incoming)
+        result = await dispatcher.run_read(read, request)
     else:
         assert change is not None
-        result = await found.preview(change, incoming)
+        result = await dispatcher.run_preview(change, request)
     return recorder, result
 
 
-def check(recorder: Recorder, hostile: list[str]) -> None:
-    """Every request went to the one host, to a path of known form, with none of the hostile parts outside values."""
-    for request in recorder.asked:
+def assert_requests_are_safe(recorder: RecordingTransport, hostile: list[str]) -> None:
+    """Assert that every request goes to one host, to a path of a known form, with known parameters and headers."""
+    for request in recorder.requests:
         assert request.url.host == "api.test"
         raw = request.url.raw_path.decode()
         path = urlsplit(raw).path
         parts = [unquote(part) for part in path.split("/")]
         assert ".." not in parts
         assert "%2f" not in path.lower()
-        assert "%25" not in path
+        assert unquote(unquote(path)) == unquote(path)
         assert urlsplit(raw).fragment == ""
         assert set(parse_qs(urlsplit(raw).query)) <= {
-            "labelSelector", "fieldSelector", "limit", "continue", "dryRun", "fieldManager", "force", "container",
-            "tailLines", "limitBytes", "previous", "timestamps", "sinceSeconds",
+            "labelSelector", "fieldSelector", "limit", "continue", "dryRun", "fieldManager", "force", "fieldValidation",
+            "container",
+            "tailLines", "previous", "timestamps", "sinceSeconds", "includeObject",
         }  # fmt: skip
         assert not set(request.headers) - {
             "host", "accept", "user-agent", "content-type", "content-length", "accept-encoding", "connection",
@@ -152,7 +163,7 @@ def check(recorder: Recorder, hostile: list[str]) -> None:
         assert len(parts) <= 9, (path, hostile)
 
 
-def calls(name: str, namespace: str, selector: str) -> list[tuple[str, JsonObject]]:
+def build_calls(name: str, namespace: str, selector: str) -> list[tuple[str, JsonObject]]:
     one: JsonObject = {"kind": "pods", "name": name, "namespace": namespace}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}}
     return [
@@ -165,40 +176,70 @@ def calls(name: str, namespace: str, selector: str) -> list[tuple[str, JsonObjec
         ("k8s_events", {"namespace": namespace, "name": name, "kind": selector[:100]}),
         ("k8s_events", {"namespace": namespace, "name": name}),
         ("k8s_can_i", {"verb": "get", "kind": "pods", "name": name, "namespace": namespace, "subresource": "log"}),
+        ("k8s_can_i", {"verb": "get", "kind": "pods", "user": name[:253], "groups": [selector[:253] or "g"]}),
+        ("k8s_get", {**one, "columns": [selector[:300] or "a"]}),
+        ("k8s_get", {**one, "path": selector, "lines": "1-2"}),
         ("k8s_rollout_status", {"name": name, "namespace": namespace}),
+        ("k8s_rollout_history", {"name": name, "namespace": namespace}),
+        ("k8s_top_pods", {"namespace": namespace, "label_selector": selector}),
+        ("k8s_api_resources", {"search": selector[:200]}),
+        ("k8s_explain", {"kind": "pods", "path": selector}),
+        ("k8s_cluster_info", {}),
+        ("k8s_diff", {"manifests": json.dumps(manifest), "namespace": namespace}),
+        ("k8s_top_nodes", {"label_selector": selector}),
+        ("k8s_wait", {**one, "until": "deleted", "wait_seconds": 0}),
         ("k8s_scale", {**one, "kind": "deployments", "replicas": 2}),
         ("k8s_patch", {**one, "patch": {"metadata": {"labels": {"a": selector}}}}),
         ("k8s_rollout_restart", {"name": name, "namespace": namespace}),
+        ("k8s_rollout_undo", {"name": name, "namespace": namespace}),
+        ("k8s_rollout_pause", {"name": name, "namespace": namespace}),
+        ("k8s_set_image", {**one, "container": "app", "image": selector[:1000] or "web:1"}),
+        ("k8s_set_env", {**one, "container": "app", "variables": {selector[:253] or "A": selector}}),
+        ("k8s_set_resources", {**one, "container": "app", "limits": {"cpu": selector[:40] or "1"}}),
+        ("k8s_label", {**one, "labels": {selector[:317] or "a": name[:63]}}),
+        ("k8s_annotate", {**one, "annotations": {selector[:317] or "a": selector}}),
+        ("k8s_cordon", {"name": name}),
+        ("k8s_drain", {"name": name}),
+        ("k8s_create_job", {"image": selector[:1000] or "a", "argv": [selector], "namespace": namespace}),
+        ("k8s_create_job", {"cron_job": name, "namespace": namespace}),
+        ("k8s_run_pod", {"image": selector[:1000] or "a", "argv": [selector], "namespace": namespace}),
+        ("k8s_exec", {"pod": name, "argv": [selector], "namespace": namespace}),
+        ("argo_list_rollouts", {"namespace": namespace}),
+        ("argo_list_analysisruns", {"namespace": namespace, "rollout": selector[:253]}),
+        ("argo_describe", {"name": name, "namespace": namespace}),
+        ("argo_pause_rollout", {"name": name, "namespace": namespace}),
+        ("argo_rollout_restart", {"name": name, "namespace": namespace}),
+        ("argo_undo", {"name": name, "namespace": namespace}),
         ("k8s_delete", one),
         ("k8s_apply", {"manifests": json.dumps(manifest), "namespace": namespace}),
     ]
 
 
 @pytest.mark.promise("no-injection")
-@pytest.mark.parametrize("hostile", BYPASSES)
-async def test_known_bypasses_do_not_get_round(hostile: str) -> None:
+@pytest.mark.parametrize("hostile", INJECTIONS)
+async def test_known_injections_do_not_leave_their_argument(hostile: str) -> None:
     for name, namespace, selector in ((hostile, "shop", "a=b"), ("web", hostile, "a=b"), ("web", "shop", hostile)):
-        for tool, arguments in calls(name, namespace, selector):
-            recorder, _ = await ask(tool, arguments)
-            check(recorder, [hostile])
+        for tool, arguments in build_calls(name, namespace, selector):
+            recorder, _ = await run_tool(tool, arguments)
+            assert_requests_are_safe(recorder, [hostile])
 
 
 @pytest.mark.promise("no-injection")
 @given(name=NAMES, namespace=NAMES, selector=NAMES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_no_argument_leaves_its_place(name: str, namespace: str, selector: str) -> None:
-    for tool, arguments in calls(name, namespace, selector):
-        recorder, _ = await ask(tool, arguments)
-        check(recorder, [name, namespace, selector])
+@settings(max_examples=up_to(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_arbitrary_text_does_not_leave_its_argument(name: str, namespace: str, selector: str) -> None:
+    for tool, arguments in build_calls(name, namespace, selector):
+        recorder, _ = await run_tool(tool, arguments)
+        assert_requests_are_safe(recorder, [name, namespace, selector])
 
 
 @pytest.mark.promise("no-injection")
 @given(st.text(max_size=300))
-@settings(max_examples=300, deadline=None)
-def test_a_segment_is_one_segment(text: str) -> None:
+@settings(max_examples=up_to(300), deadline=None)
+def test_path_segment_is_a_single_segment(text: str) -> None:
     try:
-        made = segment(text, "name")
-    except BadArguments:
+        made = path_segment(text, "name")
+    except InvalidArguments:
         return
     assert unquote(made) == text
     assert made not in (".", "..")
@@ -207,31 +248,58 @@ def test_a_segment_is_one_segment(text: str) -> None:
 
 
 @pytest.mark.promise("no-injection")
+@given(st.one_of(NAMES, st.text(max_size=300)))
+@settings(max_examples=up_to(300), deadline=None)
+def test_name_is_a_single_segment_even_if_decoded_twice(text: str) -> None:
+    try:
+        made = name_segment(text)
+    except InvalidArguments:
+        return
+    assert unquote(made) == unquote(unquote(made)) == text
+    assert made not in (".", "..")
+    assert not set(made) & set("/?#&;\\ \r\n\t")
+
+
+@pytest.mark.parametrize("name", ["system:node", "50%", "team a", "..a", "a..b", "ü", "*", "a,b=c", "a?b#c", "-", "1"])
+def test_names_that_kubernetes_allows_are_encoded(name: str) -> None:
+    roles = Resource("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False)
+    path = roles.object_path("", name)
+    assert httpx2.URL(f"http://api.test{path}").raw_path.decode() == path
+    assert [unquote(part) for part in path.split("/")][-1] == name
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "%2f", "a%2e%2e", "a\nb", "a\x00", "\u202ea", "a\u2028"])
+def test_names_that_could_mislead_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArguments):
+        name_segment(name)
+
+
+@pytest.mark.promise("no-injection")
 @given(name=NAMES, namespace=NAMES)
-@settings(max_examples=200, deadline=None)
-def test_a_path_names_one_object(name: str, namespace: str) -> None:
+@settings(max_examples=up_to(200), deadline=None)
+def test_object_path_names_one_object(name: str, namespace: str) -> None:
     pods = Resource("", "v1", "Pod", "pods", namespaced=True)
     try:
-        path = pods.item(namespace, name)
-    except BadArguments:
+        path = pods.object_path(namespace, name)
+    except InvalidArguments:
         return
     assert [unquote(part) for part in path.split("/")] == ["", "api", "v1", "namespaces", namespace, "pods", name]
 
 
 @pytest.mark.promise("no-injection")
-async def test_a_field_selector_holds_one_name() -> None:
-    recorder, _ = await ask("k8s_events", {"namespace": "shop", "name": "web,involvedObject.kind=Secret"})
-    asked = [request for request in recorder.asked if request.url.path.endswith("/events")]
-    assert asked[0].url.params["fieldSelector"] == "involvedObject.name=web\\,involvedObject.kind\\=Secret"
+async def test_field_selector_matches_a_single_name() -> None:
+    recorder, _ = await run_tool("k8s_events", {"namespace": "shop", "name": "web,involvedObject.kind=Secret"})
+    requests = [request for request in recorder.requests if request.url.path.endswith("/events")]
+    assert requests[0].url.params["fieldSelector"] == "involvedObject.name=web\\,involvedObject.kind\\=Secret"
 
 
 @pytest.mark.promise("no-injection")
 @pytest.mark.parametrize("name", ["system:masters", "system:node:a", "kim\r\nX-Evil: 1", "", "kim\x00"])
-def test_nobody_acts_as_kubernetes_itself_or_adds_a_header(name: str) -> None:
+def test_system_users_and_header_injection_are_refused(name: str) -> None:
     claims: JsonObject = {
         "jti": "a", "tool": "t", "args_sha256": "", "approver": "a", "run_id": "r", "preconditions": {},
         "iat": 1, "exp": 2, "kubernetes_user": name, "kubernetes_groups": ["developers"],
     }  # fmt: skip
     grant = Grant.model_validate(claims)
     with pytest.raises(Exception, match=r"kubernetes_user|system:"):
-        grant.acting()
+        grant.impersonated_identity()

@@ -1,4 +1,4 @@
-"""The process: one line that says where it listens, one lock, one token, and an end with its parent."""
+"""The server process: port announcement, lock file, bearer token and parent pipe."""
 
 import asyncio
 import fcntl
@@ -8,27 +8,29 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from toolkit import TOKEN
-from wire import Child, child, environment, start
+from server_process import ServerProcess, running_server, server_environment, start_server
+from tool_client import TOKEN
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Child]:
-    """A tool server without any cluster."""
-    async with child(environment(tmp_path / "no-kubeconfig", "", tmp_path)) as running:
+async def server(tmp_path: Path) -> AsyncIterator[ServerProcess]:
+    """A tool server without a cluster."""
+    async with running_server(server_environment(tmp_path / "no-kubeconfig", "", tmp_path)) as running:
         yield running
 
 
-async def test_it_starts_without_a_kubeconfig_and_says_what_is_missing(server: Child) -> None:
-    async with server.toolbox() as toolbox:
-        listed = await toolbox.read("k8s_list_clusters")
+async def test_server_starts_without_a_kubeconfig_and_reports_it(server: ServerProcess) -> None:
+    async with server.open_client() as tool_client:
+        listed = await tool_client.read("k8s_list_clusters")
         assert "no kubeconfig at" in listed.text
         assert "set KUBECONFIG" in listed.text
-        refused = await toolbox.call("k8s_get", {"kind": "pods"})
-        assert refused.has("no_cluster")
+        refused = await tool_client.call("k8s_get", {"kind": "pods"})
+        assert refused.has_error("no_cluster")
 
 
-async def test_health_is_open_and_everything_else_needs_the_token(server: Child) -> None:
+async def test_all_paths_but_health_require_the_token(server: ServerProcess) -> None:
     async with httpx2.AsyncClient(base_url=server.url) as http:
         health = await http.get("/healthz")
         assert (health.status_code, health.json()) == (200, {"status": "ok"})
@@ -37,36 +39,41 @@ async def test_health_is_open_and_everything_else_needs_the_token(server: Child)
                 assert (await http.post(path, headers=headers, json={})).status_code == 401
 
 
-async def test_a_body_without_end_is_refused(server: Child) -> None:
+async def test_oversized_body_is_rejected(server: ServerProcess) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     async with httpx2.AsyncClient(base_url=server.url) as http:
         large = await http.post("/mcp", headers=headers, content=b"x" * (5 * 1024 * 1024))
         assert large.status_code == 413
 
 
-async def test_it_ends_at_once_with_its_parent(server: Child) -> None:
+async def test_server_exits_when_the_parent_closes_its_pipe(server: ServerProcess) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert await server.end() == 0
+    assert await server.stop() == 0
     assert loop.time() - began < 20
 
 
+async def test_server_exits_on_sigterm(server: ServerProcess) -> None:
+    server.process.terminate()
+    assert await server.process.wait() == 143
+
+
 @pytest.mark.promise("once")
-async def test_it_waits_for_the_older_one_to_end(tmp_path: Path) -> None:
-    env = environment(tmp_path / "none", "", tmp_path)
-    async with child(env) as older:
-        waiting = asyncio.create_task(start(env))
+async def test_server_waits_for_an_older_process(tmp_path: Path) -> None:
+    env = server_environment(tmp_path / "none", "", tmp_path)
+    async with running_server(env) as older:
+        waiting = asyncio.create_task(start_server(env))
         done, _ = await asyncio.wait({waiting}, timeout=4)
         assert not done
-        await older.end()
+        await older.stop()
         newer = await asyncio.wait_for(waiting, 120)
-        assert await newer.end() == 0
+        assert await newer.stop() == 0
 
 
-async def test_it_gives_up_waiting_after_its_time(tmp_path: Path) -> None:
+async def test_server_exits_if_the_lock_stays_held(tmp_path: Path) -> None:
     with (tmp_path / "tools.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        env = environment(tmp_path / "none", "", tmp_path, SKYFLO_TOOLS_LOCK_WAIT_SECONDS="0.1")
+        env = server_environment(tmp_path / "none", "", tmp_path, SKYFLO_TOOLS_LOCK_WAIT_SECONDS="0.1")
         process = await asyncio.create_subprocess_exec(
             *_command(), env=env, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -81,25 +88,25 @@ def _command() -> list[str]:
 
 @pytest.mark.promise("fail-closed")
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "expected"),
     [
         ({"SKYFLO_TOOLS_GRANT_KEY": "short"}, b"shorter than 32 bytes"),
         ({"SKYFLO_TOOLS_MODE": "engine", "SKYFLO_TOOLS_GRANT_KEY": ""}, b"GRANT_KEY"),
     ],
 )
-async def test_unsafe_settings_do_not_start(tmp_path: Path, changed: dict[str, str], words: bytes) -> None:
-    env = environment(tmp_path / "none", "", tmp_path, **changed)
+async def test_unsafe_settings_prevent_the_start(tmp_path: Path, changed: dict[str, str], expected: bytes) -> None:
+    env = server_environment(tmp_path / "none", "", tmp_path, **changed)
     process = await asyncio.create_subprocess_exec(
         *_command(), env=env, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 2
-    assert words in errors
+    assert expected in errors
 
 
 @pytest.mark.promise("secrets")
-async def test_the_data_folder_is_private(server: Child, tmp_path: Path) -> None:
-    async with server.toolbox() as toolbox:
-        await toolbox.read("grant_settle", id="approval-1")
+async def test_data_files_are_private(server: ServerProcess, tmp_path: Path) -> None:
+    async with server.open_client() as tool_client:
+        await tool_client.read("grant_settle", id="approval-1")
     for name in ("tools.lock", "grants.sqlite3"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name

@@ -1,254 +1,306 @@
-"""The only place that chooses adapters and owns lifetimes.
+"""Choose the adapters, open everything the routes use, and close it at shutdown.
 
-What must be there before the first request is opened before the port: settings, database, bus. What takes seconds to
-import (MCP, the model's client, LangGraph, fastapi-users) is loaded behind it, in the order in which a first chat needs
-it, and waited for only by those who need it.
+Settings, database and bus are opened before the port. What takes seconds to import (MCP, the model's client, LangGraph,
+fastapi-users) is loaded afterwards, in the order in which a first chat needs it; only requests that need it wait.
 """
 
 import asyncio
-import gc
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skyflo_common.clock import SystemClock
+from skyflo_common.memory import keep_imports
+from skyflo_common.redaction import Redactor, is_secret_name
 from src.api.adapters.bus.local import LocalBus
-from src.api.adapters.late import Late, LateTools, imported
+from src.api.adapters.lazy import Lazy, LazyToolServer, import_in_thread
 from src.api.adapters.policy_file import PolicyFile
-from src.api.adapters.store.migrations import migrate, pending
-from src.api.adapters.store.store import open_store
-from src.api.adapters.tools.child import Launch, ToolChild
-from src.api.adapters.tools.configured import configured_servers
-from src.api.agent.policy_facts import OURS
-from src.api.config.settings import Settings, SettingsError
-from src.api.core import Core, Ground, open_core
+from src.api.agent.policy_facts import OWN_SERVER
+from src.api.application import describe_application
+from src.api.config.data_folder import restrict_data_folder
+from src.api.config.settings import Settings
+from src.api.core import Core, open_core
+from src.api.database import is_pooled, open_database
 from src.api.endpoints.dependencies import Services
-from src.api.letters import mail_of
-from src.api.llm import open_model, title_model, warm_model
+from src.api.environment import open_environment
+from src.api.language_models import open_model, title_model, warm_model
+from src.api.limit_settings import build_limits
+from src.api.mail import open_mailer
 from src.api.oidc import open_oidc
-from src.api.ports import Bus, Clock, Ids, Policies, RateLimiter, Secrets, Store, ToolServer
-from src.api.probes import probes
-from src.api.services.accounts import Accounts
-from src.api.services.acting import Impersonation
+from src.api.ports import Bus, Clock, NoTracing, Policies, RateLimiter, Secrets, Store, ToolServer, Tracing
+from src.api.probes import pooler_probe, probes
+from src.api.services.accounts.accounts import Accounts
+from src.api.services.accounts.api_tokens import ApiTokens
+from src.api.services.accounts.failed_logins import FailedLogins
+from src.api.services.accounts.impersonation import Impersonation
+from src.api.services.accounts.known_devices import KnownDevices
+from src.api.services.accounts.mail_links import MailLinks
+from src.api.services.accounts.oidc.sign_in import SignIn
+from src.api.services.accounts.rate_limits import RateLimits
+from src.api.services.accounts.team import Team
 from src.api.services.analytics import Analytics
-from src.api.services.audience import Audience
-from src.api.services.audit import Audit
-from src.api.services.conversations import Conversations
-from src.api.services.desk import Office
-from src.api.services.failures import FailedLogins
+from src.api.services.application import Application
+from src.api.services.audit.queries import AuditQueries
+from src.api.services.audit.sealing import Sealer, SealKey
+from src.api.services.background import BackgroundTasks
+from src.api.services.conversations.conversations import Conversations
+from src.api.services.conversations.timelines import Timelines
 from src.api.services.health import Health, Probe
-from src.api.services.integrations import Integrations
-from src.api.services.keeping import Keeping
-from src.api.services.leases import LeaseTimes
-from src.api.services.mailing import Mailing
-from src.api.services.policies import PolicyBook
-from src.api.services.pulse import Pulse
-from src.api.services.rates import RateLimits
-from src.api.services.sealer import Sealer
-from src.api.services.seals import SealKey
-from src.api.services.settings import Limits
-from src.api.services.signin import SignIn
-from src.api.services.stream import Streams
-from src.api.services.tasks import Tasks
-from src.api.services.team import Team
-from src.api.services.titles import Titles
-from src.api.services.tokens import Tokens
-from src.api.services.told import ToldPolicies
-from src.api.services.tools import Tools
-from src.api.services.worker import Leg
-from src.api.standing import Standing, open_standing
-from src.api.utils.clock import SystemClock
-from src.api.utils.closing import closing_event
+from src.api.services.infrastructure import Infrastructure
+from src.api.services.integrations.access import ConnectedIntegrations
+from src.api.services.integrations.credentials import CredentialStore
+from src.api.services.integrations.service import Integrations
+from src.api.services.policy.audited import AuditedPolicies
+from src.api.services.policy.service import PolicyService
+from src.api.services.runs.leases import LeaseSettings
+from src.api.services.runs.session import RunDependencies
+from src.api.services.runs.titles import TitleGenerator
+from src.api.services.runs.worker import ExecuteRun
+from src.api.services.streaming.access import StreamAccess
+from src.api.services.streaming.feed import LiveFeed
+from src.api.services.streaming.limits import MAX_FEEDS, MAX_RUN_STREAMS, StreamLimit
+from src.api.services.streaming.stream import RunStreams
+from src.api.services.streaming.watcher import RunWatcher
+from src.api.services.tools.catalog import ToolCatalog
+from src.api.telemetry import create_metrics, observe_tools, serve_metrics
+from src.api.tool_servers import connect_tool_servers, start_tool_server
 from src.api.utils.failpoints import Failpoints
 from src.api.utils.ids import Uuid7
-from src.api.utils.redaction import Redactor, is_secret_name
+from src.api.utils.shutdown import shutdown_event
 
 if TYPE_CHECKING:
     from src.api.adapters.checkpointer import Checkpointer
-    from src.api.adapters.model.choice import ModelAdapter
-    from src.api.adapters.tools.mcp import McpToolServers
+    from src.api.adapters.metrics.prometheus import PrometheusMetrics
+    from src.api.adapters.model.selection import ModelAdapter
 
-__all__ = ["open_services"]
+__all__ = ["build_redactor", "open_services"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """What every service stands on."""
-
-    settings: Settings
-    clock: Clock
-    ids: Ids
-    bus: Bus
-    store: Store
-    pulse: Pulse
-    audience: Audience
-    tools: ToolServer
-    policies: Policies
-    redactor: Redactor
-    failpoints: Failpoints
-
-
 @asynccontextmanager
-async def open_services(asked: Settings) -> AsyncIterator[Services]:
-    """Everything that the routes use, open until the block ends. Raises `SettingsError` when the start is refused."""
+async def open_services(user_settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Services]:
+    """Open all services until the block ends. Raises `SettingsError` if the settings don't allow a start."""
     async with AsyncExitStack() as stack:
-        clock, ids = SystemClock(), Uuid7()
-        redactor = _redactor(asked)
-        standing = await stack.enter_async_context(open_standing(asked, clock, redactor))
-        settings = standing.settings
-        failpoints = Failpoints.from_environment(settings.environment)
-        bus = await _open_bus(stack, settings, clock)
-        store = await _open_store(stack, settings, bus, failpoints)
-        pulse = await stack.enter_async_context(Pulse(store, bus, clock))
-        audience = await stack.enter_async_context(Audience(store, clock))
-        later = await stack.enter_async_context(AsyncExitStack())
-        child = await _start_child(later, standing, clock, redactor)
-        servers = Late(lambda: _open_tools(later, settings, clock, redactor, child))
+        clock, redactor = SystemClock(), build_redactor(user_settings)
+        resolved = await stack.enter_async_context(open_environment(user_settings, clock, redactor))
+        settings = resolved.settings
+        _warn_about_proxies(settings)
+        restrict_data_folder(settings.data_dir)
+        servers = Lazy(
+            lambda: connect_tool_servers(
+                lazy_stack, settings, child, ConnectedIntegrations(store, secrets, clock), redactor
+            )
+        )
         policies = PolicyFile(*_policy_file(settings), clock)
-        world = World(
+        pooled = await is_pooled(settings)
+        feeds, run_streams = StreamLimit(MAX_FEEDS), StreamLimit(MAX_RUN_STREAMS)
+        metrics = create_metrics(settings, {"run": lambda: run_streams.open, "feed": lambda: feeds.open})
+        infra = await _open_infrastructure(
+            stack,
             settings,
             clock,
-            ids,
-            bus,
-            store,
-            pulse,
-            audience,
-            LateTools(servers),
-            ToldPolicies(policies, store),
             redactor,
-            failpoints,
+            LazyToolServer(servers),
+            policies,
+            metrics,
+            tracing or NoTracing(),
+            pooled=pooled,
         )
-        tasks = await stack.enter_async_context(Tasks(patience=0))
-        mailing, failed = Mailing(tasks, settings.public_url, mail_of(settings)), FailedLogins(store, tasks, clock)
-        secrets: Late[Secrets] = Late(lambda: _open_secrets(later, world))
-        keeping = Keeping(store, secrets, ids, clock, settings.run_sweep_seconds)
-        _ = tasks.spawn(keeping.forever(), name="credentials")
-        accounts: Late[Accounts] = Late(lambda: _load_accounts(world, mailing, failed))
-        oidc = Late(lambda: open_oidc(later, settings, store, clock, ids, accounts)) if settings.oidc_issuer else None
-        rates = Late(lambda: _open_rates(later, settings))
-        model = Late(lambda: open_model(later, settings, settings.llm_model))
-        checkpointer = Late(lambda: _open_checkpointer(later, settings))
-        legs: Late[Leg] = Late(lambda: _load_legs(later, world, core.office, model, checkpointer, tasks))
-        core = await stack.enter_async_context(open_core(_ground(world), legs))
+        store, ids = infra.store, infra.ids
+        stream_access = await stack.enter_async_context(StreamAccess(store, clock))
+        lazy_stack = await stack.enter_async_context(AsyncExitStack())
+        child = await start_tool_server(lazy_stack, resolved, clock, redactor)
+        tasks = await stack.enter_async_context(BackgroundTasks(shutdown_timeout=0))
+        mail_links = MailLinks(tasks, settings.public_url, open_mailer(settings), log_links=settings.local_mode)
+        failed_logins = FailedLogins(store, tasks, clock)
+        secrets: Lazy[Secrets] = Lazy(lambda: _open_secrets(lazy_stack, settings, store))
+        credentials = CredentialStore(store, secrets, ids, clock, settings.run_sweep_seconds)
+        _ = tasks.spawn(credentials.run_forever(), name="credentials")
+        accounts: Lazy[Accounts] = Lazy(lambda: _load_accounts(settings, infra, mail_links, failed_logins))
+        open_sign_in: Lazy[SignIn] = Lazy(lambda: open_oidc(lazy_stack, settings, store, clock, ids, accounts))
+        oidc = open_sign_in if settings.oidc_issuer else None
+        rates = Lazy(lambda: _open_rates(lazy_stack, settings))
+        model = Lazy(lambda: open_model(lazy_stack, settings, settings.llm_model))
+        checkpointer = Lazy(lambda: _open_checkpointer(lazy_stack, settings))
+        executor: Lazy[ExecuteRun] = Lazy(
+            lambda: _load_executor(lazy_stack, settings, core.dependencies, model, checkpointer, tasks)
+        )
+        core = await stack.enter_async_context(open_core(infra, executor))
         sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
-        _ = tasks.spawn(sealer.forever(), name="sealer")
-        closing = stack.enter_context(closing_event())
-        asked_of = probes(standing, bus, policies, servers, checkpointer, model, secrets, oidc)
-        integrations = Integrations(store, ids, keeping, secrets, redactor)
-        services = _services(world, core, closing, accounts, oidc, rates, integrations, asked_of)
-        warm = Late(lambda: warm_model(model))
-        # Nobody signs in where the local admin needs not to: 7 MB that are loaded when somebody does all the same.
-        signing_in = () if settings.local_mode else (accounts,)
+        _ = tasks.spawn(sealer.run_forever(), name="sealer")
+        tools = _tool_catalog(infra)
+        services = _services(
+            settings,
+            infra,
+            core,
+            stream_access=stream_access,
+            feed=await stack.enter_async_context(LiveFeed(store, infra.bus, clock, core.inbox.counts)),
+            feeds=feeds,
+            run_streams=run_streams,
+            shutdown=stack.enter_context(shutdown_event()),
+            accounts=accounts,
+            oidc=oidc,
+            rates=rates,
+            tools=tools,
+            application=Application(store, describe_application(resolved)),
+            integrations=Integrations(store, ids, credentials, secrets, redactor),
+            dependency_probes={
+                **pooler_probe(settings, clock, pooled=pooled),
+                **probes(resolved, infra.bus, policies, servers, tools, checkpointer, model, secrets, oidc),
+            },
+        )
+        # In local mode nearly no request signs in, so the 7 MB of fastapi-users are loaded only on demand.
+        sign_in = () if settings.local_mode else (accounts,)
         limiting = (rates,) if settings.rate_limiting_enabled else ()
-        await stack.enter_async_context(_loading(*limiting, servers, model, checkpointer, legs, *signing_in, warm))
+        await stack.enter_async_context(
+            _loading(*limiting, servers, model, checkpointer, executor, *sign_in, Lazy(lambda: warm_model(model)))
+        )
         for part in (accounts.cancel, secrets.cancel, *([oidc.cancel] if oidc else [])):
             stack.push_async_callback(part)
         yield services
 
 
-def _ground(world: World) -> Ground:
-    settings = world.settings
-    return Ground(
-        store=world.store,
-        bus=world.bus,
-        tools=world.tools,
-        pulse=world.pulse,
-        clock=world.clock,
-        ids=world.ids,
-        redactor=world.redactor,
-        failpoints=world.failpoints,
-        limits=Limits(
-            approve_within=settings.approve_within_seconds,
-            execute_within=settings.execute_within_seconds,
-            max_turns=settings.llm_max_iterations,
-            max_auto_continue=settings.max_auto_continue_turns,
-        ),
-        times=LeaseTimes(settings.run_lease_seconds, settings.run_max_restarts),
-        sweep_every=settings.run_sweep_seconds,
-        impersonation=Impersonation(frozenset({OURS}) if settings.kubernetes_impersonate else frozenset()),
-        policies=world.policies,
+def _warn_about_proxies(settings: Settings) -> None:
+    if settings.rate_limiting_enabled and not settings.local_mode and not settings.trusted_proxies:
+        logger.warning(
+            "TRUSTED_PROXIES is not set. Behind a reverse proxy, all clients that have not signed in share one rate "
+            "limit until it names the proxy's address or network.",
+            extra={"action": "rates.no_proxies"},
+        )
+
+
+async def _open_infrastructure(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    redactor: Redactor,
+    tools: ToolServer,
+    policies: Policies,
+    metrics: "PrometheusMetrics | None",
+    tracing: Tracing,
+    *,
+    pooled: bool,
+) -> Infrastructure:
+    failpoints = Failpoints.from_environment(settings.environment)
+    bus = await _open_bus(stack, settings, clock)
+    store = await stack.enter_async_context(open_database(settings, bus, failpoints, pooled=pooled, metrics=metrics))
+    await stack.enter_async_context(serve_metrics(settings, metrics, store, clock))
+    watcher = await stack.enter_async_context(RunWatcher(store, bus, clock))
+    return Infrastructure(
+        store=store,
+        bus=bus,
+        tools=observe_tools(tools, metrics, tracing, clock),
+        watcher=watcher,
+        clock=clock,
+        ids=Uuid7(),
+        redactor=redactor,
+        failpoints=failpoints,
+        limits=build_limits(settings),
+        lease_settings=LeaseSettings(settings.run_lease_seconds, settings.run_max_restarts),
+        sweep_interval=settings.run_sweep_seconds,
+        impersonation=Impersonation(frozenset({OWN_SERVER}) if settings.kubernetes_impersonate else frozenset()),
+        policies=AuditedPolicies(policies, store),
+        tracing=tracing,
     )
 
 
 async def _open_checkpointer(stack: AsyncExitStack, settings: Settings) -> "Checkpointer":
-    await imported("src.api.adapters.checkpointer")
+    await import_in_thread("src.api.adapters.checkpointer")
     from src.api.adapters.checkpointer import open_checkpointer
 
     return await stack.enter_async_context(open_checkpointer(*settings.checkpoints))
 
 
-async def _load_legs(
+async def _load_executor(
     stack: AsyncExitStack,
-    world: World,
-    office: Office,
-    model: "Late[ModelAdapter]",
-    checkpointer: "Late[Checkpointer]",
-    tasks: Tasks,
-) -> Leg:
-    """The graph and what it runs with: LangGraph takes seconds to import, so it comes once the port is open."""
-    await imported("src.api.services.legs")
+    settings: Settings,
+    dependencies: RunDependencies,
+    model: "Lazy[ModelAdapter]",
+    checkpointer: "Lazy[Checkpointer]",
+    tasks: BackgroundTasks,
+) -> ExecuteRun:
+    """Load the graph and what it runs with. LangGraph takes seconds to import, so this happens after the port opens."""
+    await import_in_thread("src.api.services.runs.executor")
     from src.api.agent.graph import build_graph
-    from src.api.services.legs import Legs, ModelChoice
+    from src.api.services.runs.executor import ModelChoice, RunExecutor
 
-    settings = world.settings
     saver = await checkpointer()
 
-    async def choice() -> ModelChoice:
-        return ModelChoice(await model(), settings.llm_model, settings.llm_temperature)
+    async def load_model() -> ModelChoice:
+        return ModelChoice(
+            await model(), settings.llm_model, settings.llm_temperature, turn_timeout=settings.llm_turn_seconds
+        )
 
-    ground = (world.bus, world.clock, world.ids)
-    limits = _ground(world).limits
-    naming = title_model(stack, settings, model)
-    titles = None if naming is None else Titles(office, world.pulse, tasks, naming)
-    return Legs(office, build_graph(saver), saver, choice, *ground, limits, titles)
+    titles_model = title_model(stack, settings, model)
+    watcher = dependencies.infra.watcher
+    titles = None if titles_model is None else TitleGenerator(dependencies, watcher, tasks, titles_model)
+    return RunExecutor(dependencies, build_graph(saver), saver, load_model, titles)
 
 
 def _services(
-    world: World,
+    settings: Settings,
+    infra: Infrastructure,
     core: Core,
-    closing: asyncio.Event,
-    accounts: Late[Accounts],
-    oidc: Late[SignIn] | None,
-    rates: Late[RateLimiter],
+    *,
+    stream_access: StreamAccess,
+    feed: LiveFeed,
+    feeds: StreamLimit,
+    run_streams: StreamLimit,
+    application: Application,
+    shutdown: asyncio.Event,
+    accounts: Lazy[Accounts],
+    oidc: Lazy[SignIn] | None,
+    rates: Lazy[RateLimiter],
+    tools: ToolCatalog,
     integrations: Integrations,
-    probes: Mapping[str, Probe],
+    dependency_probes: Mapping[str, Probe],
 ) -> Services:
-    settings = world.settings
-    tools = Tools(world.tools.tools, world.store, world.policies, world.clock)
     return Services(
         settings=settings,
         accounts=accounts,
-        analytics=Analytics(world.store, world.clock),
+        analytics=Analytics(infra.store, infra.clock),
+        application=application,
         approvals=core.approvals,
-        audience=world.audience,
-        audit=Audit(world.store, world.clock, SealKey(settings.audit_secret)),
+        stream_access=stream_access,
+        budgets=core.dependencies.budgets,
+        audit=AuditQueries(infra.store, infra.clock, SealKey(settings.audit_secret)),
         chat=core.chat,
-        closing=closing,
-        conversations=Conversations(world.store, world.ids, core.office.endings),
-        health=Health(world.store, world.clock, probes),
+        closing=shutdown,
+        conversations=Conversations(infra.store, infra.ids, core.dependencies.completion),
+        devices=KnownDevices(settings.secret),
+        feed=feed,
+        feeds=feeds,
+        health=Health(infra.store, infra.clock, dependency_probes),
         inbox=core.inbox,
         integrations=integrations,
         oidc=oidc,
-        policy=PolicyBook(world.store, world.policies, tools, world.clock),
+        policy=PolicyService(infra.store, infra.policies, tools, infra.clock),
         rates=RateLimits(rates, settings.rate_limit_per_minute if settings.rate_limiting_enabled else None),
         runs=core.runs,
-        streams=Streams(world.store, world.bus, world.pulse, world.clock),
-        team=Team(world.store, world.ids, accounts, core.sweep.stop_removed),
-        tokens=Tokens(world.store, world.ids, world.clock),
+        run_streams=run_streams,
+        streams=RunStreams(infra.store, infra.bus, infra.watcher, infra.clock),
+        team=Team(infra.store, infra.ids, accounts, core.sweep.stop_removed),
+        timelines=Timelines(infra.store, core.inbox),
+        tokens=ApiTokens(infra.store, infra.ids, infra.clock),
         tools=tools,
         trusted_proxies=tuple(ip_network(one) for one in settings.trusted_proxies),
         verification=core.verification,
     )
 
 
+def _tool_catalog(infra: Infrastructure) -> ToolCatalog:
+    return ToolCatalog(
+        infra.tools.tools, infra.tools.omitted, infra.store, infra.policies, infra.clock, infra.limits.tool_budget
+    )
+
+
 def _policy_file(settings: Settings) -> tuple[Path, bool]:
-    """Which file, and whether it must be there."""
+    """Return the policy file's path, and whether the file must exist."""
     return settings.policy_file or settings.data_dir / "policy.yaml", settings.policy_file is not None
 
 
@@ -260,103 +312,61 @@ async def _open_bus(stack: AsyncExitStack, settings: Settings, clock: Clock) -> 
     return await stack.enter_async_context(RedisBus(settings.redis_url, clock))
 
 
-async def _open_store(stack: AsyncExitStack, settings: Settings, bus: Bus, failpoints: Failpoints) -> Store:
-    """The embedded database is brought up to date; any other must be already, for others may be using it."""
-    url = settings.database_url
-    if settings.embedded:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await migrate(url)
-    elif missing := await pending(url):
-        lacking = ", ".join(missing)
-        raise SettingsError([f"POSTGRES_DATABASE_URL: the database lacks {lacking}; run: aerich upgrade"])
-
-    def committed(runs: frozenset[str]) -> None:
-        for run_id in runs:
-            bus.ring(run_id)
-
-    pooled = settings.db_pooler == "transaction"
-    return await stack.enter_async_context(open_store(url, committed=committed, failpoints=failpoints, pooled=pooled))
-
-
-def _redactor(settings: Settings) -> Redactor:
-    """Its key follows from the secret that all replicas share, so that they mask a value alike."""
+def build_redactor(settings: Settings) -> Redactor:
+    """Derive the redactor's key from the secret that all replicas share, so that they mask a value identically."""
     key = hashlib.sha256(b"fingerprints of masked values:" + settings.secret.encode()).digest()
     secrets = [value for name, value in settings.environment.items() if is_secret_name(name)]
     sealing = [key.get_secret_value() for key in settings.credentials_key]
-    return Redactor(key, [settings.secret, *secrets, *sealing])
-
-
-async def _start_child(stack: AsyncExitStack, standing: Standing, clock: Clock, redactor: Redactor) -> ToolChild | None:
-    """Our own tool server, where no other is named. It starts beside us, on another core."""
-    settings = standing.settings
-    if settings.mcp_server_url:
-        return None
-    launch = Launch(
-        settings.data_dir,
-        settings.environment,
-        settings.postgres_database_url,
-        impersonate=settings.kubernetes_impersonate,
-        sandbox=standing.sandbox_cluster,
+    of_servers = [value for server in settings.mcp_servers for value in server.secrets(settings.environment)]
+    exporting = settings.otel_exporter_otlp_headers
+    of_exporter = (
+        [] if exporting is None else [one.partition("=")[2] for one in exporting.get_secret_value().split(",")]
     )
-    return await stack.enter_async_context(ToolChild(launch, clock, redactor))
-
-
-async def _open_tools(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, redactor: Redactor, child: ToolChild | None
-) -> "McpToolServers":
-    await imported("src.api.adapters.tools.mcp")
-    from src.api.adapters.tools.mcp import McpToolServers
-
-    servers = await stack.enter_async_context(
-        McpToolServers(configured_servers(settings, child, OURS), clock, redactor)
-    )
-    if child is not None:
-        child.changed = servers.wake
-    return servers
+    return Redactor(key, [settings.secret, *secrets, *sealing, *of_servers, *of_exporter])
 
 
 async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:
-    await imported("src.api.adapters.rates")
-    from src.api.adapters.rates import Rates
+    await import_in_thread("src.api.adapters.rate_limits")
+    from src.api.adapters.rate_limits import FallbackRateLimiter
 
-    rates = Rates(settings.redis_url)
+    rates = FallbackRateLimiter(settings.redis_url)
     stack.push_async_callback(rates.aclose)
     return rates
 
 
-async def _open_secrets(stack: AsyncExitStack, world: World) -> Secrets:
-    await imported("src.api.adapters.secrets.opening")
-    from src.api.adapters.secrets.opening import open_secrets
+async def _open_secrets(stack: AsyncExitStack, settings: Settings, store: Store) -> Secrets:
+    await import_in_thread("src.api.adapters.secrets.factory")
+    from src.api.adapters.secrets.factory import open_secrets
 
-    return await stack.enter_async_context(open_secrets(world.settings, world.store))
+    return await stack.enter_async_context(open_secrets(settings, store))
 
 
-async def _load_accounts(world: World, mailing: Mailing, failed: FailedLogins) -> Accounts:
-    await imported("src.api.services.auth")
-    from src.api.services.auth import Auth
-    from src.api.services.signing import Signing
+async def _load_accounts(
+    settings: Settings, infra: Infrastructure, mail_links: MailLinks, failed_logins: FailedLogins
+) -> Accounts:
+    await import_in_thread("src.api.services.accounts.auth")
+    from src.api.services.accounts.access_tokens import AccessTokens
+    from src.api.services.accounts.auth import Auth
 
-    settings = world.settings
     return Auth(
-        world.store,
-        world.ids,
-        signing=Signing(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
-        mailing=mailing,
-        failed=failed,
+        infra.store,
+        infra.ids,
+        signing=AccessTokens(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
+        mail_links=mail_links,
+        failed=failed_logins,
         refresh_days=settings.jwt_refresh_token_expire_days,
         registration_enabled=settings.registration_enabled,
     )
 
 
 @asynccontextmanager
-async def _loading(*parts: Late[Any]) -> AsyncIterator[None]:
-    """Loads the parts one after the other, in the background. What can't be loaded says so to whoever needs it."""
+async def _loading(*parts: Lazy[Any]) -> AsyncIterator[None]:
+    """Load the parts one by one in the background. A part that fails to load raises for every caller that needs it."""
 
     async def load() -> None:
         for part in parts:
             await part.loaded()
-        # Imports leave megabytes of cycles behind, and nothing else would collect them while the engine is idle.
-        gc.collect()
+        keep_imports()
 
     task = asyncio.create_task(load(), name="loading")
     try:

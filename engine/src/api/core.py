@@ -1,143 +1,100 @@
-"""Puts the services together that start, walk, decide and end runs. What they stand on is chosen in `container.py`."""
+"""Build the services that start, execute, decide and end runs. `container.py` chooses the adapters they use."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from src.api.ports import Bus, Clock, Ids, Policies, Store, ToolServer
 from src.api.schemas.records import Run
-from src.api.services.acting import Impersonation
-from src.api.services.approvals import Approvals
-from src.api.services.chat import Chat
-from src.api.services.desk import Office
-from src.api.services.editing import Editing
-from src.api.services.endings import Endings
-from src.api.services.inbox import Inbox
-from src.api.services.journal import Journal
-from src.api.services.leases import Lease, Leases, LeaseTimes
-from src.api.services.ledger import Ledger
-from src.api.services.outcomes import Outcomes
-from src.api.services.policing import DefaultPolicy
-from src.api.services.proposals import Proposals
-from src.api.services.pulse import Pulse
-from src.api.services.recovery import Sweep
-from src.api.services.runs import Runs
-from src.api.services.settings import Limits
-from src.api.services.tasks import Tasks
-from src.api.services.verification import Verification
-from src.api.services.worker import Leg, Worker
-from src.api.utils.failpoints import Failpoints
-from src.api.utils.redaction import Redactor
+from src.api.services.approvals.decisions import ApprovalDecisions
+from src.api.services.approvals.edits import ApprovalEdits
+from src.api.services.approvals.proposals import Proposals
+from src.api.services.approvals.queries import ApprovalQueries
+from src.api.services.approvals.reconciliation import Reconciliation
+from src.api.services.background import BackgroundTasks
+from src.api.services.infrastructure import Infrastructure
+from src.api.services.lease import Lease
+from src.api.services.runs.budgets import Budgets
+from src.api.services.runs.completion import RunCompletion
+from src.api.services.runs.leases import Leases
+from src.api.services.runs.queries import RunService
+from src.api.services.runs.session import RunDependencies
+from src.api.services.runs.submit import RunSubmission
+from src.api.services.runs.sweep import Sweep
+from src.api.services.runs.worker import ExecuteRun, Worker
+from src.api.services.streaming.journal import Journal
+from src.api.services.tools.ledger import Ledger
+from src.api.services.tools.results import ResultRecorder
 
-__all__ = ["Core", "Ground", "open_core"]
+__all__ = ["Core", "open_core"]
 
-SHUTDOWN_PATIENCE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What the core stands on. `sweep_every` is in seconds."""
-
-    store: Store
-    bus: Bus
-    tools: ToolServer
-    pulse: Pulse
-    clock: Clock
-    ids: Ids
-    redactor: Redactor
-    failpoints: Failpoints
-    limits: Limits
-    times: LeaseTimes
-    sweep_every: float
-    impersonation: Impersonation = field(default_factory=Impersonation)
-    policies: Policies = field(default_factory=DefaultPolicy)
+SHUTDOWN_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What starts, decides and ends runs."""
+    """The services that start, decide and end runs."""
 
-    approvals: Approvals
-    chat: Chat
-    inbox: Inbox
-    office: Office
-    runs: Runs
+    approvals: ApprovalDecisions
+    chat: RunSubmission
+    inbox: ApprovalQueries
+    dependencies: RunDependencies
+    runs: RunService
     sweep: Sweep
-    verification: Verification
+    verification: Reconciliation
 
 
 @asynccontextmanager
-async def open_core(ground: Ground, legs: Callable[[], Awaitable[Leg]]) -> AsyncIterator[Core]:
-    """The core at work until the block ends: then its runs are left to others, and changes on their way are waited for.
+async def open_core(infra: Infrastructure, load_executor: Callable[[], Awaitable[ExecuteRun]]) -> AsyncIterator[Core]:
+    """Run the core until the block ends; then release its runs, and wait for the changes that have been sent.
 
-    `legs` waits for the graph, which is loaded behind the open port.
+    `load_executor` may wait for the graph, which is loaded after the port has opened.
     """
-    async with Tasks(SHUTDOWN_PATIENCE) as tasks:
-        journal = Journal(ground.ids)
-        endings = Endings(ground.store, journal, ground.ids)
-        outcomes = Outcomes(ground.store, journal, ground.ids, ground.redactor, ground.limits)
-        ledger = _ledger(ground, journal, outcomes, tasks)
-        proposals = Proposals(ground.store, ground.policies, ledger, journal, outcomes, ground.redactor, ground.limits)
-        inbox = Inbox(ground.store)
-        verification = Verification(ground.store, ledger, outcomes, journal, inbox)
-        leases = Leases(ground.store, ground.clock, ground.ids.new(), ground.times)
-        worker = Worker(ground.store, leases, endings, ground.pulse, tasks, verification.recover, _late(legs))
-        office = Office(
-            ground.store,
-            ground.policies,
-            ledger,
-            proposals,
-            endings,
-            journal,
-            ground.redactor,
-            ground.ids,
-            worker.wake,
-            ground.failpoints,
-        )
-        editing = Editing(
-            ground.store, ground.policies, ledger, proposals, journal, ground.redactor, ground.ids, ground.limits
-        )
-        sweep = Sweep(ground.store, journal, endings, ground.clock, ground.limits, worker.wake, ground.sweep_every)
-        _ = tasks.spawn(sweep.forever(), name="sweep")
+    async with BackgroundTasks(SHUTDOWN_TIMEOUT) as tasks:
+        store, policies, ids, limits = infra.store, infra.policies, infra.ids, infra.limits
+        journal = Journal(ids)
+        budgets = Budgets(store, policies, journal, infra.clock, limits.budgets)
+        completion = RunCompletion(store, journal, ids)
+        results = ResultRecorder(store, journal, ids, infra.redactor, limits)
+        ledger = _open_ledger(infra, journal, results, tasks)
+        proposals = Proposals(store, policies, ledger, journal, results, infra.redactor, limits)
+        edits = ApprovalEdits(store, policies, ledger, proposals, journal, infra.redactor, ids, limits)
+        queries = ApprovalQueries(store, policies, infra.impersonation, infra.clock)
+        reconciliation = Reconciliation(store, ledger, results, journal, queries)
+        leases = Leases(store, infra.clock, ids.new(), infra.lease_settings)
+        execute = _load_when_needed(load_executor)
+        worker = Worker(store, leases, completion, infra.watcher, tasks, reconciliation.recover, execute, infra.tracing)
+        sweep = Sweep(store, journal, completion, infra.clock, limits, worker.wake, infra.sweep_interval)
+        _ = tasks.spawn(sweep.run_forever(), name="sweep")
         yield Core(
-            approvals=Approvals(
-                ground.store,
-                ground.policies,
-                journal,
-                editing,
-                ground.impersonation,
-                ground.ids,
-                ground.limits,
-                worker.wake,
-            ),
-            chat=Chat(ground.store, endings, ground.ids, worker.wake),
-            inbox=inbox,
-            office=office,
-            runs=Runs(ground.store, endings, worker.wake),
+            approvals=ApprovalDecisions(store, policies, journal, edits, infra.impersonation, ids, limits, worker.wake),
+            chat=RunSubmission(store, completion, ids, worker.wake),
+            inbox=queries,
+            dependencies=RunDependencies(infra, ledger, proposals, completion, journal, budgets, worker.wake),
+            runs=RunService(store, completion, worker.wake),
             sweep=sweep,
-            verification=verification,
+            verification=reconciliation,
         )
 
 
-def _late(load: Callable[[], Awaitable[Leg]]) -> Leg:
-    async def leg(lease: Lease, run: Run) -> None:
+def _load_when_needed(load: Callable[[], Awaitable[ExecuteRun]]) -> ExecuteRun:
+    async def execute(lease: Lease, run: Run) -> None:
         await (await load())(lease, run)
 
-    return leg
+    return execute
 
 
-def _ledger(ground: Ground, journal: Journal, outcomes: Outcomes, tasks: Tasks) -> Ledger:
+def _open_ledger(infra: Infrastructure, journal: Journal, results: ResultRecorder, tasks: BackgroundTasks) -> Ledger:
     return Ledger(
-        store=ground.store,
-        tools=ground.tools,
-        policies=ground.policies,
+        store=infra.store,
+        tools=infra.tools,
+        policies=infra.policies,
         journal=journal,
-        outcomes=outcomes,
-        impersonation=ground.impersonation,
-        bus=ground.bus,
-        clock=ground.clock,
-        ids=ground.ids,
-        limits=ground.limits,
-        failpoints=ground.failpoints,
+        results=results,
+        impersonation=infra.impersonation,
+        bus=infra.bus,
+        clock=infra.clock,
+        ids=infra.ids,
+        limits=infra.limits,
+        failpoints=infra.failpoints,
         tasks=tasks,
     )

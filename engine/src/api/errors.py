@@ -8,7 +8,7 @@
     ├── NotFound 404              unknown, or not the caller's to see
     ├── Conflict 409
     │   ├── ConversationBusy      a run is under way
-    │   ├── AlreadyDecided        somebody decided the call
+    │   ├── AlreadyDecided        the call was decided before
     │   ├── CredentialsUnreadable lost, changed by hand, or sealed with a key that is not there
     │   ├── DigestMismatch        what was approved is not what was shown
     │   └── NotDecidable          expired, superseded, stale, stopped
@@ -28,10 +28,13 @@
     │   ├── SecretsUnavailable    not known whether it was done
     │   │   └── SecretsRefused    known not to be done
     │   └── ToolsUnavailable
+    ├── BudgetReached 429         no more model calls within a budget; ends a run
     ├── RunFenced                 this process no longer owns the run; never leaves the worker
     ├── RunStopped                Stop was asked for; never leaves the worker
     └── ModelError 502
         ├── ModelRefused          400, 401, 403, 404 and the like: repeating is useless
+        │   └── ModelContextExceeded  the request does not fit the model's context window
+        ├── ModelWroteCalls       tool calls as text: the model's host does not parse them
         ├── ModelUnavailable      429, 5xx, connection refused
         ├── ModelTimeout          connect, first token, between tokens
         └── ModelCut              the stream ended before the provider said that it had
@@ -46,7 +49,7 @@ from src.api.schemas.base import JsonObject
 
 
 class EngineError(Exception):
-    """The base of all. `status` is of HTTP, `code` a word for programs, `extra` further members of the answer."""
+    """Base class. `status` is the HTTP status, `code` is for programs, `extra` adds members to the response."""
 
     headers: Mapping[str, str] = MappingProxyType({})
     status = 500
@@ -129,7 +132,7 @@ class KeyReused(Unprocessable):
 
 
 class TooManyRequests(EngineError):
-    """`retry_after` is in seconds, and goes into the header of that name."""
+    """`retry_after` is in seconds and is sent as the header of that name."""
 
     status, code, title = 429, "too_many_requests", "Too many requests"
 
@@ -174,6 +177,10 @@ class ToolsUnavailable(Unavailable):
     code = "tools_unavailable"
 
 
+class BudgetReached(EngineError):
+    status, code, title = 429, "budget_reached", "A budget is used up"
+
+
 class RunFenced(EngineError):
     code = "run_fenced"
 
@@ -183,7 +190,7 @@ class RunStopped(EngineError):
 
 
 class ModelError(EngineError):
-    """A model call that failed; `retryable` says whether repeating makes sense, `retry_after` is in seconds."""
+    """A failed model call. `retryable` is whether a retry makes sense; `retry_after` is in seconds."""
 
     status, code, title = 502, "model_error", "The model did not answer"
     retryable = False
@@ -195,6 +202,20 @@ class ModelError(EngineError):
 
 class ModelRefused(ModelError):
     code = "model_refused"
+
+
+class ModelContextExceeded(ModelRefused):
+    """`limit` is the size of the context window in tokens, if the provider named it."""
+
+    code = "model_context_exceeded"
+
+    def __init__(self, detail: str, limit: int | None = None) -> None:
+        super().__init__(detail)
+        self.limit = limit
+
+
+class ModelWroteCalls(ModelError):
+    code = "model_wrote_calls"
 
 
 class ModelUnavailable(ModelError):

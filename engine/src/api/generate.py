@@ -1,4 +1,4 @@
-"""Writes the contract into docs/: `python -m src.api.generate`, or with `--check` says whether it is current."""
+"""Write the API contract into docs/: `python -m src.api.generate`. `--check` only reports whether it is current."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from src.api.asgi import create_application
 from src.api.config.settings import CHECKOUT, Settings
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import wire_schema
+from src.api.schemas.feed import feed_schema
 from src.api.schemas.sse import MEDIA_TYPE
 
 __all__ = ["documents", "main"]
@@ -17,20 +18,28 @@ __all__ = ["documents", "main"]
 _PROBLEM: JsonObject = {"$ref": "#/components/schemas/Problem"}
 
 
+def _checkout() -> Path:
+    if CHECKOUT is None:
+        raise SystemExit("The documents of the API are written in a checkout only.")
+    return CHECKOUT
+
+
 def documents() -> dict[Path, str]:
-    """Each generated file with what it must hold, whatever the settings of this machine."""
+    """Return the content of each generated file, independent of this machine's settings."""
     app = create_application(Settings.model_construct())
-    docs = CHECKOUT / "docs"
+    docs = _checkout() / "docs"
     return {
         docs / "openapi.json": _text(_with_problems(app.openapi())),
         docs / "events.schema.json": _text(wire_schema()),
+        docs / "feed.schema.json": _text(feed_schema()),
     }
 
 
 def _with_problems(document: dict[str, Any]) -> JsonObject:
-    """FastAPI says that errors come in the type of the route's own answer; ours are problems everywhere.
+    """Correct FastAPI's document.
 
-    And it says that a stream is one string: ours is a sequence of events.
+    FastAPI declares errors with the content type of the route's response; ours are always problems. It also declares a
+    stream as one string; ours is a sequence of events.
     """
     for path in document["paths"].values():
         for operation in path.values():
@@ -41,11 +50,11 @@ def _with_problems(document: dict[str, Any]) -> JsonObject:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes what has changed; with `--check` only names it. The exit code."""
+    """Write changed files, or only name them with `--check`. Returns the exit code."""
     stale = [path for path, text in documents().items() if not path.exists() or path.read_text() != text]
     if "--check" in arguments:
         for path in stale:
-            print(f"{path.relative_to(CHECKOUT)} is not current: run make generate", file=sys.stderr)
+            print(f"{path.relative_to(_checkout())} is not current: run make generate", file=sys.stderr)
         return 1 if stale else 0
     for path, text in documents().items():
         path.parent.mkdir(exist_ok=True)

@@ -26,7 +26,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; the exit code."""
+    """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], Awaitable[int]] = options.run
     try:
@@ -64,14 +64,14 @@ async def _upgrade(_: argparse.Namespace) -> int:
 
 async def _downgrade(options: argparse.Namespace) -> int:
     if not options.yes:
-        print("aerich: a downgrade drops tables and columns with what is in them; say --yes", file=sys.stderr)
+        print("aerich: a downgrade drops tables and columns with what is in them; pass --yes", file=sys.stderr)
         return 2
     names = await migrations.downgrade(database_url(), options.to)
     return _say([f"undone {name}" for name in names] or ["nothing to undo"])
 
 
 async def _history(_: argparse.Namespace) -> int:
-    return _say(await migrations.history(database_url()) or ["no migration was applied"])
+    return _say(await migrations.list_applied(database_url()) or ["no migration was applied"])
 
 
 async def _heads(_: argparse.Namespace) -> int:
@@ -83,7 +83,7 @@ async def _migrate(options: argparse.Namespace) -> int:
 
 
 async def _tortoise(*arguments: str) -> int:
-    """Tortoise's own command, for those that only look at files."""
+    """Run a Tortoise command that only reads or writes files."""
     return await run_cli_async(["-c", "src.api.config.database.TORTOISE_ORM", *arguments]) or 0
 
 

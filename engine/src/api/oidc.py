@@ -1,19 +1,19 @@
-"""Puts sign-in by an OpenID provider together, for the container, once somebody needs it."""
+"""Open sign-in with an OpenID provider, when it is first used."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from src.api.adapters.late import imported
+from src.api.adapters.lazy import import_in_thread
 from src.api.config.settings import Settings
 from src.api.endpoints.oidc import callback_path
 from src.api.ports import Clock, Ids, Store
 from src.api.services.access import Role
-from src.api.services.accounts import Accounts
-from src.api.services.signin import SignIn
+from src.api.services.accounts.accounts import Accounts
+from src.api.services.accounts.oidc.sign_in import SignIn
 
 if TYPE_CHECKING:
-    from src.api.adapters.oidc.provider import Client
+    from src.api.adapters.oidc.provider import ClientRegistration
 
 __all__ = ["open_oidc"]
 
@@ -26,14 +26,14 @@ async def open_oidc(
     ids: Ids,
     accounts: Callable[[], Awaitable[Accounts]],
 ) -> SignIn:
-    """Nothing is asked of the provider yet."""
-    await imported("src.api.adapters.oidc.provider")
+    """Build the sign-in service without contacting the provider."""
+    await import_in_thread("src.api.adapters.oidc.provider")
     known = await accounts()
     from src.api.adapters.oidc.provider import OpenIdProvider
-    from src.api.services.attempts import Attempts
-    from src.api.services.oidc import Door, OidcSignIn
-    from src.api.services.sessions import Sessions
-    from src.api.services.signing import Signing
+    from src.api.services.accounts.access_tokens import AccessTokens
+    from src.api.services.accounts.oidc.attempts import SignInAttempts
+    from src.api.services.accounts.oidc.service import OidcSignIn, SignInRules
+    from src.api.services.accounts.sessions import Sessions
 
     provider = OpenIdProvider(_client(settings), clock)
     stack.push_async_callback(provider.aclose)
@@ -44,23 +44,23 @@ async def open_oidc(
         ids,
         provider,
         known,
-        attempts=Attempts(settings.secret, ids),
+        attempts=SignInAttempts(settings.secret, ids),
         sessions=Sessions(store, ids, settings.jwt_refresh_token_expire_days),
-        signing=Signing(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
-        door=Door(roles, default, settings.oidc_session_hours * 3_600),
+        signing=AccessTokens(settings.secret, settings.jwt_algorithm, settings.jwt_access_token_expire_minutes * 60),
+        rules=SignInRules(roles, default, settings.oidc_session_hours * 3_600),
     )
 
 
-def _client(settings: Settings) -> "Client":
-    from src.api.adapters.oidc.provider import Client
+def _client(settings: Settings) -> "ClientRegistration":
+    from src.api.adapters.oidc.provider import ClientRegistration
 
     secret, issuer = settings.oidc_client_secret, settings.oidc_issuer or ""
-    return Client(
+    return ClientRegistration(
         issuer=issuer,
         id=settings.oidc_client_id or "",
         redirect_uri=f"{(settings.public_url or '').rstrip('/')}{callback_path(settings)}",
         scopes=settings.oidc_scopes,
         groups_claim=settings.oidc_groups_claim,
         secret=secret.get_secret_value() if secret else None,
-        plain=issuer.startswith("http://"),  # which the settings refuse outside local mode
+        allow_http=issuer.startswith("http://"),  # refused by the settings outside local mode
     )

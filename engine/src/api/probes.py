@@ -1,109 +1,167 @@
-"""What `/health/ready` asks of each dependency. Looks only at what is there: no request of a model is ever made."""
+"""Readiness probes of the dependencies, for `/health/ready`. They never send a request to a model."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from src.api.adapters.late import Late
-from src.api.errors import ToolsUnavailable
-from src.api.ports import Bus, Policies, Secrets
-from src.api.services.health import Probe, Remark
-from src.api.services.signin import SignIn
-from src.api.standing import Standing, cluster_line, model_line
+from src.api.adapters.lazy import Lazy
+from src.api.adapters.store.errors import DRIVER_ERRORS
+from src.api.config.pooling import POOLER_FOUND, has_transaction_pooler
+from src.api.config.settings import Settings
+from src.api.environment import ResolvedEnvironment, describe_cluster, describe_model
+from src.api.errors import StoreUnavailable, ToolsUnavailable
+from src.api.ports import Bus, Clock, OmittedTools, Policies, Secrets
+from src.api.services.accounts.oidc.sign_in import SignIn
+from src.api.services.health import Probe, ProbeResult
+from src.api.services.tools.catalog import ToolCatalog
 
 if TYPE_CHECKING:
     from src.api.adapters.checkpointer import Checkpointer
-    from src.api.adapters.model.choice import ModelAdapter
+    from src.api.adapters.model.selection import ModelAdapter
     from src.api.adapters.tools.mcp import McpToolServers
 
-__all__ = ["probes"]
+__all__ = ["pooler_probe", "probes"]
 
 _POLICY = "what it would allow is asked for. GET /policy says why."
 _NO_KEY = "Integrations need CREDENTIALS_KEY, the same on every replica; make one with: openssl rand -hex 32."
-_LOADING = Remark("starting", "It is being loaded.")
+_LOADING = ProbeResult("starting", "It is being loaded.")
+
+POOLER_SECONDS = 60.0
+"""Seconds between two checks for a connection pooler, each of which opens two connections."""
 
 
 def probes(
-    standing: Standing,
+    resolved: ResolvedEnvironment,
     bus: Bus,
     policies: Policies,
-    servers: "Late[McpToolServers]",
-    checkpointer: "Late[Checkpointer]",
-    model: "Late[ModelAdapter]",
-    secrets: Late[Secrets],
-    oidc: Late[SignIn] | None,
+    servers: "Lazy[McpToolServers]",
+    tools: ToolCatalog,
+    checkpointer: "Lazy[Checkpointer]",
+    model: "Lazy[ModelAdapter]",
+    secrets: Lazy[Secrets],
+    oidc: Lazy[SignIn] | None,
 ) -> dict[str, Probe]:
-    """By the name under which each dependency is shown. A provider is shown only where one is set up."""
+    """Return the probes by the name of their dependency. The OpenID provider is included only if one is set up."""
 
     async def migrations() -> None:
-        """They were there when the process started, or it would not have."""
+        """Always succeed: a process whose migrations are missing does not start."""
 
-    async def redis() -> Remark | None:
-        if standing.settings.redis_url is None:
-            return Remark("off", "One process needs none; set REDIS_URL to run several.")
+    async def redis() -> ProbeResult | None:
+        if resolved.settings.redis_url is None:
+            return ProbeResult("off", "One process needs none; set REDIS_URL to run several.")
         await bus.check()
         return None
 
-    async def tool_servers() -> Remark | None:
-        return _tool_servers(await servers()) if servers.ready else _LOADING
-
-    async def saver() -> Remark | None:
+    async def saver() -> ProbeResult | None:
         if not checkpointer.ready:
             return _LOADING
         reason = (await checkpointer()).degraded
-        return Remark("degraded", reason) if reason else None
+        return ProbeResult("degraded", reason) if reason else None
 
-    async def policy() -> Remark | None:
+    async def policy() -> ProbeResult | None:
         problem = (await policies.current()).problem
-        return Remark("degraded", f"The policy file can't be used: {_POLICY}") if problem else None
+        return ProbeResult("degraded", f"The policy file can't be used: {_POLICY}") if problem else None
 
-    async def chosen_model() -> Remark | None:
-        remark = await _model(standing)
+    async def chosen_model() -> ProbeResult | None:
+        remark = await _check_model(resolved)
         return remark or (None if model.ready else _LOADING)
 
-    async def credentials() -> Remark | None:
+    async def credentials() -> ProbeResult | None:
         await (await secrets()).check()
-        return Remark("off", _NO_KEY) if standing.settings.lacks_credentials_key else None
+        return ProbeResult("off", _NO_KEY) if resolved.settings.lacks_credentials_key else None
 
     return {
         "migrations": migrations,
         "redis": redis,
-        "tool servers": tool_servers,
-        "cluster": partial(_cluster, standing),
+        "tool servers": partial(_check_tools, servers, tools),
+        "cluster": partial(_check_cluster, resolved),
         "policy": policy,
         "checkpointer": saver,
         "model": chosen_model,
         "credentials": credentials,
-        **({"oidc": partial(_provider, oidc)} if oidc is not None else {}),
+        **({"oidc": partial(_check_provider, oidc)} if oidc is not None else {}),
     }
 
 
-async def _provider(oidc: Late[SignIn]) -> None:
+def pooler_probe(settings: Settings, clock: Clock, *, pooled: bool) -> dict[str, Probe]:
+    """Return the probe of a connection pooler, by its name; none without PostgreSQL.
+
+    A pooler that is put in front of the database after the start is found within `POOLER_SECONDS`.
+    """
+    url = settings.postgres_database_url
+    if url is None:
+        return {}
+    found = _PoolerCheck(url, clock)
+    return {"pooler": found.report_in_use if pooled else found}
+
+
+class _PoolerCheck:
+    """Check for a pooler that the engine does not reckon with, at most once per `POOLER_SECONDS`."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._found = False
+        self._next_check = clock.monotonic() + POOLER_SECONDS
+
+    async def report_in_use(self) -> ProbeResult:
+        return ProbeResult(
+            "ok", "Statements are sent as a connection pooler in transaction mode needs them (DB_POOLER)."
+        )
+
+    async def __call__(self) -> ProbeResult | None:
+        if self._clock.monotonic() >= self._next_check:
+            try:
+                self._found = await has_transaction_pooler(self._url)
+            except DRIVER_ERRORS:
+                return ProbeResult("degraded", "It can't be checked while the database does not answer.")
+            self._next_check = self._clock.monotonic() + POOLER_SECONDS
+        if self._found:
+            raise StoreUnavailable(f"{POOLER_FOUND}. Set DB_POOLER=transaction, then start the engine again.")
+        return None
+
+
+async def _check_provider(oidc: Lazy[SignIn]) -> None:
     await (await oidc()).check()
 
 
-def _tool_servers(servers: "McpToolServers") -> Remark | None:
-    """Raises `ToolsUnavailable`, with the reasons, while a server is down."""
-    found = servers.health()
-    down = [f"{one.name}: {one.error or 'down'}" for one in found if one.state == "down"]
+async def _check_tools(servers: "Lazy[McpToolServers]", tools: ToolCatalog) -> ProbeResult | None:
+    if not servers.ready:
+        return _LOADING
+    return _check_tool_servers(await servers()) or _describe_omitted((await tools.offer()).omitted)
+
+
+def _check_tool_servers(servers: "McpToolServers") -> ProbeResult | None:
+    """Raise `ToolsUnavailable`, with the reasons, if a tool server is down."""
+    health = servers.health()
+    down = [f"{server.name}: {server.error or 'down'}" for server in health if server.state == "down"]
     if down:
         raise ToolsUnavailable("; ".join(down))
-    if any(one.state == "connecting" for one in found):
-        return Remark("starting", "Still connecting.")
+    if any(server.state == "connecting" for server in health):
+        return ProbeResult("starting", "Still connecting.")
     return None
 
 
-async def _cluster(standing: Standing) -> Remark:
-    """Which one it is. Whether it answers is asked by tools alone: only they hold its credentials."""
-    name, need = cluster_line(standing.asked, standing.replaced)
-    if standing.sandbox is not None and standing.replaced.cluster:
-        await standing.sandbox.check()
-    state: Literal["ok", "degraded"] = "degraded" if need and not standing.replaced.cluster else "ok"
-    return Remark(state, " ".join(part for part in (f"Cluster: {name}.", need) if part), inside=True)
+def _describe_omitted(omitted: Sequence[OmittedTools]) -> ProbeResult | None:
+    """Report tools that no model is offered: the operator can choose, or allow more."""
+    if not omitted:
+        return None
+    parts = [f"{each.server}: {each.count} tools are not offered to the model. {each.reason}" for each in omitted[:10]]
+    return ProbeResult("degraded", f"{' '.join(parts)} GET /agent/tools names them.", is_internal=True)
 
 
-async def _model(standing: Standing) -> Remark | None:
-    name, need = model_line(standing.asked, standing.replaced)
-    if standing.sandbox is not None and standing.replaced.model:
-        await standing.sandbox.check()
-        return Remark("ok", f"Model: {name}. {need}")
-    return Remark("degraded", need) if need else None
+async def _check_cluster(resolved: ResolvedEnvironment) -> ProbeResult:
+    """Report which cluster is used. Only the tool server holds its credentials and can tell whether it answers."""
+    name, next_step = describe_cluster(resolved.user_settings, resolved.replaced)
+    if resolved.sandbox is not None and resolved.replaced.cluster:
+        await resolved.sandbox.check()
+    state: Literal["ok", "degraded"] = "degraded" if next_step and not resolved.replaced.cluster else "ok"
+    return ProbeResult(state, " ".join(part for part in (f"Cluster: {name}.", next_step) if part), is_internal=True)
+
+
+async def _check_model(resolved: ResolvedEnvironment) -> ProbeResult | None:
+    name, next_step = describe_model(resolved.user_settings, resolved.replaced)
+    if resolved.sandbox is not None and resolved.replaced.model:
+        await resolved.sandbox.check()
+        return ProbeResult("ok", f"Model: {name}. {next_step}")
+    return ProbeResult("degraded", next_step) if next_step else None

@@ -15,141 +15,145 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from dotenv import dotenv_values
 
+from src.api.config.local_defaults import set_local_defaults
 from src.api.config.logging import configure_logging
-from src.api.config.sandbox import Parts, parts, sandbox_kubeconfig
-from src.api.config.settings import CHECKOUT, Settings, SettingsError, env_files
-from src.api.standing import cluster_line, model_line
+from src.api.config.sandbox import SandboxParts, sandbox_kubeconfig_path, select_parts
+from src.api.config.secret_keys import derive_local_key
+from src.api.config.settings import CHECKOUT, Settings, SettingsError
+from src.api.environment import describe_cluster, describe_model
 
 __all__ = ["main"]
 
 _GRACE_SECONDS = 3
 _PORT = "8080"
 _COLLECT_AFTER = (50_000, 20, 50)
-"""Objects, and collections of the younger generation, until the next one: Python's 700 costs a tenth of a start."""
+"""GC thresholds. Python's default of 700 objects costs a tenth of the startup time."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it can be asked, and obeys a second Ctrl-C at once: nothing is lost by a kill either."""
+    """Print the address once the server is up, and exit at once on a second Ctrl-C, which loses nothing."""
 
-    def __init__(self, config: uvicorn.Config, address: str, question: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, question: str, key: str | None, *, has_page: bool) -> None:
         super().__init__(config)
         self._address = address
         self._question = question
+        self._key = key
+        self._has_page = has_page
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(f"Skyflo is at {self._address} (Ctrl-C stops it). Ask it, in another terminal:", flush=True)
+            how = (
+                "Open that in a browser, or ask in another terminal"
+                if self._has_page
+                else "Ask it, in another terminal"
+            )
+            print(f"Skyflo is at {self._address} (Ctrl-C stops it). {how}:", flush=True)
             print(f"  {_command(self._address)} chat {self._question}", flush=True)
+            if self._key is not None:
+                print(f"Other accounts of this machine need a key: {self._address}/?key={self._key}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             os._exit(130)
-        print("\nStopping; once more stops at once.", flush=True)
+        print("\nStopping. Press Ctrl-C again to stop at once.", flush=True)
         super().handle_exit(sig, frame)
 
 
 def main() -> int:
-    """Serves until it is stopped. Returns the exit code."""
-    environment = _with_defaults()
+    """Serve until stopped. Returns the exit code."""
+    environment = set_local_defaults()
     host = environment.get("HOST", "127.0.0.1")
     try:
         settings = Settings.load()
-        listening = _bind(host, environment.get("PORT", _PORT))
+        listener = _bind(host, environment.get("PORT", _PORT))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
     try:
-        return _serve(settings, listening, _address(host, listening))
+        return _serve(settings, listener, _address(host, listener))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
     finally:
-        listening.close()
+        listener.close()
 
 
-def _serve(settings: Settings, listening: socket.socket, address: str) -> int:
-    replaced = parts(settings)
-    print(_greeting(settings, replaced), flush=True)
-    configure_logging(settings.logged_from)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of a start is said above
+def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
+    sandboxed = select_parts(settings)
+    print(_greeting(settings, sandboxed), flush=True)
+    configure_logging(settings.logged_from, settings.log_format)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its startup messages repeat ours
     gc.set_threshold(*_COLLECT_AFTER)
     from src.api.asgi import create_application
+    from src.api.endpoints.page import find_page_files
 
     config = uvicorn.Config(
         create_application(settings),
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # TRUSTED_PROXIES says whom to believe
+        proxy_headers=False,  # TRUSTED_PROXIES decides which proxies to trust
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    question = "what is wrong in shop?" if replaced.cluster else "what is wrong?"
-    server = _Server(config, address, f'"{question}"')
-    server.run(sockets=[listening])
+    question = "what is wrong in shop?" if sandboxed.cluster else "what is wrong?"
+    has_page = find_page_files(settings.ui_dist, CHECKOUT) is not None
+    key = derive_local_key(settings.secret) if settings.local_mode else None
+    server = _Server(config, address, f'"{question}"', key, has_page=has_page)
+    server.run(sockets=[listener])
     return 0 if server.started else 3
 
 
-def _greeting(settings: Settings, replaced: Parts) -> str:
-    """Which model and cluster it will use, sandbox or real, and what to do to have one's own or to allow changes."""
-    model, model_need = model_line(settings, replaced)
-    cluster, cluster_need = cluster_line(settings, replaced)
+def _greeting(settings: Settings, sandboxed: SandboxParts) -> str:
+    """Describe the model and cluster in use, sandbox or real, and how to configure one's own."""
+    model, model_need = describe_model(settings, sandboxed)
+    cluster, cluster_need = describe_cluster(settings, sandboxed)
     lines = [f"Model     {model}", f"Cluster   {cluster}"]
-    if replaced.cluster:
-        lines.append(f"          kubectl --kubeconfig {_near(sandbox_kubeconfig(settings))} get pods -n shop")
-    lines.append(f"Data      {_near(settings.data_dir)}")
+    if sandboxed.cluster:
+        lines.append(f"          kubectl --kubeconfig {_relative(sandbox_kubeconfig_path(settings))} get pods -n shop")
+    lines.append(f"Data      {_relative(settings.data_dir)}")
     return "\n".join([*lines, *(f"! {need}" for need in (model_need, cluster_need) if need)])
 
 
 def _command(address: str) -> str:
-    """`skyflo` as it is called from here."""
+    """Return the shell command for `skyflo` from here."""
     script = Path(sys.prefix) / "bin" / "skyflo"
-    called = "skyflo" if shutil.which("skyflo") == str(script) else _near(script)
+    called = "skyflo" if shutil.which("skyflo") == str(script) else _relative(script)
     return called if address.endswith(f":{_PORT}") else f"SKYFLO_SERVER={address} {called}"
 
 
-def _near(path: Path) -> str:
-    """As one would type it here."""
-    there = path.absolute()
-    return str(there.relative_to(Path.cwd())) if there.is_relative_to(Path.cwd()) else str(there)
-
-
-def _with_defaults() -> dict[str, str]:
-    """What is set in a `.env` or the environment; what local mode needs is set where nobody has."""
-    known: dict[str, str] = {}
-    for file in env_files(os.environ):
-        known |= {name: value for name, value in dotenv_values(file).items() if value}
-    known |= {name: value for name, value in os.environ.items() if value}
-    for name, value in (("LOCAL_MODE", "true"), ("DATA_DIR", str(CHECKOUT / ".data"))):
-        if name not in known:
-            os.environ[name] = known[name] = value
-    return known
+def _relative(path: Path) -> str:
+    """Return the path relative to the working directory if it is inside."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
 
 
 def _bind(host: str, port: str) -> socket.socket:
-    """The open port. TCP is named, for else asyncio sets no TCP_NODELAY and every event waits 40 ms."""
+    """Bind the port.
+
+    The protocol is TCP explicitly; otherwise asyncio sets no TCP_NODELAY and every event waits 40 ms.
+    """
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise SettingsError([f"PORT: is not the number of a port: {port}"])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, int(port)))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
     except OSError as error:
-        listening.close()
+        listener.close()
         taken = "is taken by another program: stop that, or choose another, for instance: make up PORT=8081"
         reason = taken if error.errno == errno.EADDRINUSE else f"can't be opened: {error.strerror or error}"
         raise SettingsError([f"PORT: {port} on {host} {reason}"]) from error
-    return listening
+    return listener
 
 
-def _address(host: str, listening: socket.socket) -> str:
-    port = listening.getsockname()[1]
+def _address(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
     shown = "localhost" if host in (*_LOOPBACK, "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     return f"http://{shown}:{port}"
 

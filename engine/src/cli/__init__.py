@@ -1,1 +1,1 @@
-"""`skyflo`, the command: a client of the engine's HTTP interface, on a terminal and in scripts."""
+"""The command `skyflo`: a client of the engine's HTTP API for terminals and scripts."""

@@ -1,4 +1,4 @@
-"""Whether the cluster that the settings lead to is there, and may be changed."""
+"""Check whether the configured Kubernetes clusters can be reached and may be changed."""
 
 from __future__ import annotations
 
@@ -10,97 +10,107 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.cli.findings import Finding, bad, bare, good, odd, reason
-from src.cli.jsontypes import JsonObject, flag, inner, objects, parsed, text
+from src.cli.check_result import CheckResult, describe_error, failed, passed, redact_url, warned
+from src.cli.jsontypes import JsonObject, flag, inner, objects, parse_object, text
 
 if TYPE_CHECKING:
     from src.api.config.settings import Settings
 
-__all__ = ["cluster"]
+__all__ = ["check_cluster"]
 
-_ASK_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 _MAX_KUBECONFIG = 4 * 1024 * 1024
-_POD_AUTHORITY = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+_POD_CA_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
 
 
 @dataclass(frozen=True, slots=True)
-class _Api:
-    """An API server, and what its certificate is checked by: None, nothing."""
+class _ApiServer:
+    """An API server and the TLS context to verify it with; None skips verification."""
 
     url: str
-    trust: ssl.SSLContext | None
+    tls: ssl.SSLContext | None
 
 
-Find = Callable[["Settings"], _Api]
+FindServer = Callable[["Settings"], _ApiServer]
 
 
-def cluster(settings: Settings, stands_in: bool) -> list[Finding]:
-    """The current context and those that `CLUSTERS` names."""
-    from src.api.config.needs import cluster_choice, cluster_need
+def check_cluster(settings: Settings, is_sandbox: bool) -> list[CheckResult]:
+    """Check the current context and those that `CLUSTERS` names, at most 20."""
+    from src.api.config.startup_checks import check_cluster_settings, find_cluster
 
-    need = cluster_need(settings)
-    if stands_in:
-        return [odd("cluster", f"The sandbox's, which may be changed. {need or ''}")]
-    found = cluster_choice(settings)
+    missing = check_cluster_settings(settings)
+    if is_sandbox:
+        return [warned("cluster", f"The sandbox cluster, which may be changed. {missing or ''}")]
+    found = find_cluster(settings)
     if found.source is None or found.context is None:
-        return [bad("cluster", need or "No cluster.")]
+        return [failed("cluster", missing or "No cluster.")]
     if found.context == "in-cluster":
-        return [_asked(found.context, need, _in_pod, settings)]
+        return [_check_context(found.context, missing, _pod_server, settings)]
     contexts = [one.removesuffix(":read") for one in settings.clusters] or [found.context]
-    return [_asked(context, need, _in_kubeconfig(Path(found.source), context), settings) for context in contexts[:20]]
+    return [
+        _check_context(context, missing, _kubeconfig_server(Path(found.source), context), settings)
+        for context in contexts[:20]
+    ]
 
 
-def _asked(context: str, need: str | None, find: Find, settings: Settings) -> Finding:
-    """The API server is asked for its version, which anybody may."""
+def _check_context(context: str, missing: str | None, find_server: FindServer, settings: Settings) -> CheckResult:
+    """Request the API server's version, which needs no credentials."""
     import httpx
 
     try:
-        api = find(settings)
+        api = find_server(settings)
     except (OSError, ValueError, ssl.SSLError) as error:
-        return bad("cluster", f"{context}: {error}")
+        return failed("cluster", f"{context}: {error}")
     try:
-        answer = httpx.get(f"{api.url}/version", timeout=_ASK_SECONDS, verify=api.trust or False)
+        answer = httpx.get(f"{api.url}/version", timeout=_TIMEOUT_SECONDS, verify=api.tls or False)
     except httpx.HTTPError as error:
-        why = "its certificate is not trusted" if "CERTIFICATE" in str(error).upper() else reason(error)
-        return bad("cluster", f"{context}: {bare(api.url)} can't be reached ({why}). Is the cluster running?")
+        why = "its certificate is not trusted" if "CERTIFICATE" in str(error).upper() else describe_error(error)
+        return failed("cluster", f"{context}: {redact_url(api.url)} can't be reached ({why}). Is the cluster running?")
     version = ""
     if answer.is_success:
         with contextlib.suppress(ValueError):
-            version = text(parsed(answer.content), "gitVersion")
-    told = f"{context} at {bare(api.url)}{f', {version}' if version else ''}"
-    return odd("cluster", f"{told}. {need}") if need else good("cluster", f"{told}; approved changes are allowed.")
+            version = text(parse_object(answer.content), "gitVersion")
+    description = f"{context} at {redact_url(api.url)}{f', {version}' if version else ''}"
+    return (
+        warned("cluster", f"{description}. {missing}")
+        if missing
+        else passed("cluster", f"{description}; approved changes are allowed.")
+    )
 
 
-def _in_pod(settings: Settings) -> _Api:
+def _pod_server(settings: Settings) -> _ApiServer:
     environment = settings.environment
     host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
     where = f"[{host}]" if ":" in host else host
-    return _Api(f"https://{where}:{port}", ssl.create_default_context(cafile=_POD_AUTHORITY))
+    return _ApiServer(f"https://{where}:{port}", ssl.create_default_context(cafile=_POD_CA_FILE))
 
 
-def _in_kubeconfig(file: Path, context: str) -> Find:
-    return lambda _settings: _named(file, context)
+def _kubeconfig_server(file: Path, context: str) -> FindServer:
+    return lambda _settings: _read_server(file, context)
 
 
-def _named(file: Path, context: str) -> _Api:
-    """Raises `ValueError`, a sentence, for a context that the file does not lead to a server."""
-    read = _read(file)
-    chosen = inner(_entry(read, "contexts", context), "context")
+def _read_server(file: Path, context: str) -> _ApiServer:
+    """Find a context's API server in a kubeconfig.
+
+    Raises `ValueError` with a message for the user if the file names no server for this context.
+    """
+    kubeconfig = _read_kubeconfig(file)
+    chosen = inner(_find_entry(kubeconfig, "contexts", context), "context")
     if not chosen:
-        raise ValueError(f"{file} has no such context. CLUSTERS names those that may be used.")
-    server = inner(_entry(read, "clusters", text(chosen, "cluster")), "cluster")
+        raise ValueError(f"{file} has no such context. Correct CLUSTERS, which names the contexts to use.")
+    server = inner(_find_entry(kubeconfig, "clusters", text(chosen, "cluster")), "cluster")
     url = text(server, "server")
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{file} names no server for it.")
+        raise ValueError(f"{file} names no server for this context.")
     if flag(server, "insecure-skip-tls-verify"):
-        return _Api(url.rstrip("/"), None)
+        return _ApiServer(url.rstrip("/"), None)
     data, path = text(server, "certificate-authority-data"), text(server, "certificate-authority")
     if data:
-        return _Api(url.rstrip("/"), ssl.create_default_context(cadata=base64.b64decode(data).decode()))
-    return _Api(url.rstrip("/"), ssl.create_default_context(cafile=file.parent / path if path else None))
+        return _ApiServer(url.rstrip("/"), ssl.create_default_context(cadata=base64.b64decode(data).decode()))
+    return _ApiServer(url.rstrip("/"), ssl.create_default_context(cafile=file.parent / path if path else None))
 
 
-def _read(file: Path) -> JsonObject:
+def _read_kubeconfig(file: Path) -> JsonObject:
     import yaml
 
     try:
@@ -113,5 +123,5 @@ def _read(file: Path) -> JsonObject:
     return found
 
 
-def _entry(of: JsonObject, kind: str, name: str) -> JsonObject:
-    return next((each for each in objects(of, kind) if text(each, "name") == name), {})
+def _find_entry(kubeconfig: JsonObject, kind: str, name: str) -> JsonObject:
+    return next((each for each in objects(kubeconfig, kind) if text(each, "name") == name), {})

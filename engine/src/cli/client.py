@@ -1,4 +1,7 @@
-"""The engine by HTTP: every answer read within bounds, every failure a sentence with the next step."""
+"""An HTTP client for the engine's API.
+
+It bounds the size of each answer, and turns failures into messages with the next step.
+"""
 
 from __future__ import annotations
 
@@ -11,49 +14,52 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from src.cli.credentials import Login, Store, from_environment
-from src.cli.errors import CliError, Cut, Refused, Unreachable, WrongUse
-from src.cli.jsontypes import JsonObject, parsed, text
-from src.cli.server import Server, chosen
-from src.cli.sse import read
-from src.cli.words import line
+from src.cli.credentials import CredentialStore, Login, token_from_environment
+from src.cli.errors import CliError, ConnectionLost, EngineError, Unreachable, UsageError
+from src.cli.jsontypes import JsonObject, parse_object, text
+from src.cli.server import Server, choose_server
+from src.cli.sse import read_events
+from src.cli.text import one_line
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Engine", "Query", "engine_at", "named"]
+__all__ = ["EngineClient", "Query", "open_engine", "quote_id"]
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
-_SILENCE_SECONDS = 45.0
-"""Of a stream, whose engine says every 15 s that it is alive."""
+_STREAM_READ_SECONDS = 45.0
+"""Read timeout of a stream, on which the engine sends a heartbeat every 15 s."""
 _MAX_BODY = 32 * 1024 * 1024
 _JSON = {"Content-Type": "application/json"}
 Query = Mapping[str, str | int]
 
 
-class Engine:
-    """One engine, spoken to as one person. Raises `Unreachable`, `Cut` and `Refused`, and nothing else."""
+class EngineClient:
+    """A client of one engine, signed in as one user.
 
-    def __init__(self, server: Server, http: httpx.Client, store: Store, token: str | None = None) -> None:
+    Raises only `Unreachable`, `ConnectionLost`, `EngineError` and, for tokens that can't be stored, `CliError`.
+    """
+
+    def __init__(self, server: Server, http: httpx.Client, store: CredentialStore, token: str | None = None) -> None:
         self.server = server
         self.store = store
         self._http = http
-        self._machine = token
+        self._machine_token = token
         login = None if token else store.login(server.url)
         self._token = token or (login.access if login else None)
 
     def get(self, path: str, query: Query | None = None) -> JsonObject:
-        return self._called("GET", path, query=query)
+        return self._request_json("GET", path, query=query)
 
     def post(self, path: str, body: JsonObject | None = None) -> JsonObject:
-        return self._called("POST", path, body=body)
+        return self._request_json("POST", path, body=body)
 
     def health(self, path: str) -> JsonObject:
-        """Also the body of a 503, which says what is not well."""
+        """GET a health endpoint; a 503 with the state of the dependencies is returned like a 200."""
         try:
             return self.get(path)
-        except Refused as error:
+        except EngineError as error:
             if error.status == 503 and "dependencies" in error.problem:
                 return error.problem
             raise
@@ -62,36 +68,42 @@ class Engine:
     def stream(
         self, method: str, path: str, body: JsonObject | None = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[Iterator[JsonObject]]:
-        """The events of a stream, `ready` first. Leaving it early changes nothing for the run."""
-        with self._answer(method, path, body=body, headers=headers, silence=_SILENCE_SECONDS) as answer:
-            yield read(answer.iter_bytes())
+        """Open an event stream and yield its events, `ready` first. Closing it early does not affect the run."""
+        with self._request(method, path, body=body, headers=headers, read_timeout=_STREAM_READ_SECONDS) as answer:
+            yield read_events(answer.iter_bytes())
 
     @contextlib.contextmanager
-    def lines(self, path: str, query: Query | None = None) -> Iterator[Iterator[str]]:
-        """The lines of an answer that may be long."""
-        with self._answer("GET", path, query=query, silence=_SILENCE_SECONDS) as answer, self._translated():
+    def stream_lines(self, path: str, query: Query | None = None) -> Iterator[Iterator[str]]:
+        """Stream the lines of a long response."""
+        with (
+            self._request("GET", path, query=query, read_timeout=_STREAM_READ_SECONDS) as answer,
+            self._translate_errors(),
+        ):
             yield answer.iter_lines()
 
     def sign_in(self, email: str, password: str) -> Login:
-        """New tokens. The refresh token is asked for at once; an engine without it gives the access token alone."""
-        access = text(self._form("/auth/jwt/login", {"username": email, "password": password}), "access_token")
+        """Get new tokens for an e-mail address and password.
+
+        The refresh token needs a second request.
+        """
+        access = text(self._post_form("/auth/jwt/login", {"username": email, "password": password}), "access_token")
         self._token = access
-        with self._answer("POST", "/auth/refresh/issue") as answer:
+        with self._request("POST", "/auth/refresh/issue") as answer:
             return Login(email, access, _refresh_cookie(answer))
 
-    def _form(self, path: str, fields: dict[str, str]) -> JsonObject:
-        with self._translated(), self._http.stream("POST", path, data=fields) as answer:
+    def _post_form(self, path: str, fields: dict[str, str]) -> JsonObject:
+        with self._translate_errors(), self._http.stream("POST", path, data=fields) as answer:
             self._check(answer)
-            return _object(answer)
+            return _read_object(answer)
 
-    def _called(
+    def _request_json(
         self, method: str, path: str, *, query: Query | None = None, body: JsonObject | None = None
     ) -> JsonObject:
-        with self._answer(method, path, query=query, body=body) as answer:
-            return _object(answer)
+        with self._request(method, path, query=query, body=body) as answer:
+            return _read_object(answer)
 
     @contextlib.contextmanager
-    def _answer(
+    def _request(
         self,
         method: str,
         path: str,
@@ -99,21 +111,25 @@ class Engine:
         query: Query | None = None,
         body: JsonObject | None = None,
         headers: Mapping[str, str] | None = None,
-        silence: float | None = None,
+        read_timeout: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """Sends it; once more with a new token if the old one has expired."""
+        """Send a request; repeat it once with a new access token if the old one has expired."""
         for last in (False, True):
             token = self._token
             bearer = {"Authorization": f"Bearer {token}"} if token else {}
-            with self._translated():
+            with self._translate_errors():
                 request = self._http.build_request(
-                    method, path, params=query, headers={**(headers or {}), **bearer, **_JSON}, content=_written(body)
+                    method,
+                    path,
+                    params=query,
+                    headers={**(headers or {}), **bearer, **_JSON},
+                    content=_encode_body(body),
                 )
-                if silence is not None:
-                    request.extensions["timeout"] = {**request.extensions["timeout"], "read": silence}
+                if read_timeout is not None:
+                    request.extensions["timeout"] = {**request.extensions["timeout"], "read": read_timeout}
                 answer = self._http.send(request, stream=True)
                 try:
-                    if answer.status_code == 401 and not last and self._renewed(token):
+                    if answer.status_code == 401 and not last and self._renew_token(token):
                         continue
                     self._check(answer)
                     yield answer
@@ -125,121 +141,136 @@ class Engine:
         if answer.is_success:
             return
         if answer.is_redirect:
-            there = line(answer.headers.get("location", "elsewhere"))
-            raise WrongUse(f"{self.server.url} sends one on to {there}: name that address with --server.")
-        problem = _object(answer)
+            there = one_line(answer.headers.get("location", "elsewhere"))
+            raise UsageError(f"{self.server.url} redirects to {there}: pass that address with --server.")
+        problem = _read_object(answer)
         if answer.status_code == 404 and "code" not in problem:
-            raise _no_engine(answer)
+            raise _not_an_engine(answer)
         if answer.status_code == 401:
-            problem["detail"] = self._unknown_here(text(problem, "detail"))
-        raise Refused(answer.status_code, problem)
+            problem["detail"] = self._explain_unauthorized(text(problem, "detail"))
+        raise EngineError(answer.status_code, problem)
 
-    def _unknown_here(self, said: str) -> str:
-        if self._machine:
-            return f"{self.server.url} does not take the token in SKYFLO_TOKEN: {said or 'it is not valid.'}"
-        return f"Not signed in at {self.server.url}. Do it with: skyflo login --server {self.server.url}"
+    def _explain_unauthorized(self, detail: str) -> str:
+        if self._machine_token:
+            return f"{self.server.url} rejects the token in SKYFLO_TOKEN: {detail or 'it is not valid.'}"
+        return f"Not signed in at {self.server.url}. Sign in with: skyflo login --server {self.server.url}"
 
-    def _renewed(self, refused: str | None) -> bool:
-        if refused is None or self._machine is not None:
+    def _renew_token(self, refused: str | None) -> bool:
+        if refused is None or self._machine_token is not None:
             return False
         try:
-            login = self.store.renewed(self.server.url, refused, self._renew)
+            login = self.store.renew(self.server.url, refused, self._request_tokens)
         except OSError as error:
-            raise CliError(f"The new tokens can't be kept: {error.strerror or error}.") from error
+            raise CliError(f"The new tokens can't be stored: {error.strerror or error}.") from error
         self._token = login.access if login else None
         return login is not None
 
-    def _renew(self, refresh: str) -> Login | None:
+    def _request_tokens(self, refresh: str) -> Login | None:
         cookie = {"Cookie": f"refresh_token={refresh}"}
-        with self._translated(), self._http.stream("POST", "/auth/refresh", headers=cookie) as answer:
+        with self._translate_errors(), self._http.stream("POST", "/auth/refresh", headers=cookie) as answer:
             if answer.status_code == 401:
                 return None
             self._check(answer)
-            return Login("", text(_object(answer), "access_token"), _refresh_cookie(answer))
+            return Login("", text(_read_object(answer), "access_token"), _refresh_cookie(answer))
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """What the library raises, in words of ours."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Turn httpx exceptions into errors with a message for the user."""
         import httpx
 
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            raise Unreachable(self._nobody(str(error))) from error
+            raise Unreachable(self._explain_unreachable(str(error))) from error
         except httpx.HTTPError as error:
-            raise Cut(f"The connection to {self.server.url} broke ({line(str(error)) or 'no answer'}).") from error
+            raise ConnectionLost(
+                f"The connection to {self.server.url} broke ({one_line(str(error)) or 'no answer'})."
+            ) from error
         except httpx.InvalidURL as error:
-            raise WrongUse(f"{self.server.url} is not the address of an engine.") from error
+            raise UsageError(f"{self.server.url} is not the address of an engine.") from error
 
-    def _nobody(self, reason: str) -> str:
+    def _explain_unreachable(self, reason: str) -> str:
         if "CERTIFICATE" in reason.upper():
-            return f"The certificate of {self.server.url} is not trusted here ({line(reason)})."
-        return f"No engine at {self.server.url}: start one with `skyflo up`, or name another with --server."
+            return f"The certificate of {self.server.url} is not trusted on this machine ({one_line(reason)})."
+        return f"No engine at {self.server.url}: start one with `skyflo up`, or pass another address with --server."
 
 
 @contextlib.contextmanager
-def engine_at(server: str | None, insecure: bool = False, store: Store | None = None) -> Iterator[Engine]:
-    """The engine that is meant. Raises `WrongUse` rather than show a secret to everybody on the way."""
-    kept = store or Store()
-    where = chosen(server, kept.last)
-    token = from_environment()
-    if (token or kept.login(where.url)) and not where.is_private and not insecure:
-        raise WrongUse(f"{where.url} is not encrypted, so no token is sent there. Use https, or add --insecure.")
+def open_engine(
+    server: str | None, insecure: bool = False, store: CredentialStore | None = None
+) -> Iterator[EngineClient]:
+    """Open a client for the chosen engine.
+
+    Raises `UsageError` if a token would be sent unencrypted to another machine.
+    """
+    credentials = store or CredentialStore()
+    where = choose_server(server, credentials.last_server)
+    token = token_from_environment()
+    if (token or credentials.login(where.url)) and not where.is_safe_for_secrets and not insecure:
+        raise UsageError(f"{where.url} is not encrypted, so no token is sent there. Use https, or add --insecure.")
     if not (token or "").isascii() or any(mark.isspace() for mark in token or ""):
-        raise WrongUse("SKYFLO_TOKEN is no token: it holds spaces or characters that are not ASCII.")
-    with _http(where) as http:
-        yield Engine(where, http, kept, token)
+        raise UsageError("SKYFLO_TOKEN is not a token: it contains spaces or characters that are not ASCII.")
+    with _open_http(where) as http:
+        yield EngineClient(where, http, credentials, token)
 
 
-def named(identity: str) -> str:
-    """An id as a part of a path, whatever was typed for it."""
+def quote_id(identity: str) -> str:
+    """Quote an id for use in a path, whatever was typed."""
     return quote(identity, safe="", errors="replace")
 
 
-def _http(server: Server) -> httpx.Client:
-    # httpx brings a command of its own, with a highlighter of code: half of the time that its import takes.
+def _open_http(server: Server) -> httpx.Client:
+    # httpx imports its own command with a syntax highlighter, which takes half of its import time.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     import httpx
 
     return httpx.Client(
-        base_url=server.api,
+        base_url=server.api_url,
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-        verify=server.url.lower().startswith("https:"),  # without TLS there is nothing to load certificates for
+        verify=server.url.lower().startswith("https:"),  # without TLS no certificates need to be loaded
         trust_env=not server.is_loopback,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"User-Agent": "skyflo"},
     )
 
 
-def _written(body: JsonObject | None) -> bytes | None:
-    """In ASCII, for what was typed may hold what UTF-8 can't; the engine then says so."""
+def _encode_body(body: JsonObject | None) -> bytes | None:
+    """Encode a body as ASCII: typed text may hold surrogates, which UTF-8 can't encode and the engine rejects."""
     return None if body is None else json.dumps(body).encode()
 
 
-def _object(answer: httpx.Response) -> JsonObject:
-    """The body, whole. One that is no JSON object is told by its status alone, unless the call succeeded."""
+def _read_object(answer: httpx.Response) -> JsonObject:
+    """Read a JSON object from the response.
+
+    Returns an empty object for an error response that holds none, so that its status is reported.
+    """
     body = bytearray()
     for piece in answer.iter_bytes():
         body += piece
         if len(body) > _MAX_BODY:
-            raise Cut("The answer is too long to be an engine's.")
+            raise ConnectionLost("The answer is longer than an engine sends. Check the address.")
     if answer.status_code == 204:
         return {}
     try:
-        return parsed(bytes(body))
+        return parse_object(bytes(body))
     except ValueError as error:
         if answer.is_success or answer.status_code == 404:
-            raise _no_engine(answer) from error
+            raise _not_an_engine(answer) from error
         return {}
 
 
-def _no_engine(answer: httpx.Response) -> CliError:
+def _not_an_engine(answer: httpx.Response) -> CliError:
     where = f"{answer.url.scheme}://{answer.url.netloc.decode()}"
-    return Refused(answer.status_code, {"detail": f"What answers at {where} is no engine of Skyflo's."})
+    return EngineError(
+        answer.status_code, {"detail": f"{where} answers, but is not a Skyflo engine. Check the address."}
+    )
 
 
 def _refresh_cookie(answer: httpx.Response) -> str:
-    """Read by hand: it is for secure connections only, and the loopback is one without being encrypted."""
+    """Read the refresh token from the cookie header.
+
+    The cookie is marked secure, so a cookie jar would drop it on unencrypted loopback connections.
+    """
     for header in answer.headers.get_list("set-cookie"):
         with contextlib.suppress(CookieError):
             cookie = SimpleCookie(header).get("refresh_token")

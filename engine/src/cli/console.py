@@ -1,4 +1,4 @@
-"""The two ends of the terminal: what was asked for goes to standard output, all that is said about it to the other."""
+"""Write to the terminal: results to standard output, notes about them to standard error."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 
     from src.cli.jsontypes import Json
 
-__all__ = ["Terminal", "say_error", "write_json"]
+__all__ = ["Terminal", "print_error", "write_json"]
 
 _PIPED_WIDTH = 160
-_PIPED_ROW = 2_000
+_PIPED_TABLE_WIDTH = 2_000
 
 
 @dataclass
 class Terminal:
-    """Made once for a command. `interactive`: a person can be asked something."""
+    """The terminal of one command, with consoles that are created on first use.
 
-    asks: bool = True
+    `interactive` is True if a person can be asked.
+    """
+
+    may_prompt: bool = True
 
     @cached_property
     def out(self) -> Console:
@@ -37,44 +40,44 @@ class Terminal:
 
     @property
     def interactive(self) -> bool:
-        return self.asks and sys.stdin.isatty() and sys.stdout.isatty()
+        return self.may_prompt and sys.stdin.isatty() and sys.stdout.isatty()
 
     @property
-    def moves(self) -> bool:
-        """Whether lines can be drawn over: a terminal that is more than a typewriter."""
+    def can_redraw(self) -> bool:
+        """Whether printed lines can be redrawn."""
         return self.out.is_terminal and not self.out.is_dumb_terminal
 
-    def show(self, what: RenderableType) -> None:
-        self.out.print(what)
+    def show(self, content: RenderableType) -> None:
+        self.out.print(content)
 
     def show_table(self, table: Table) -> None:
-        """A row a line, except where a person's terminal is too narrow for that."""
-        _console(sys.stdout, _PIPED_ROW).print(table)
+        """Print one line per row, unless the terminal is too narrow for that."""
+        _console(sys.stdout, _PIPED_TABLE_WIDTH).print(table)
 
-    def note(self, said: RenderableType) -> None:
-        """A line about what happens: beside the answer, so that a pipe gets the answer alone."""
+    def note(self, line: RenderableType) -> None:
+        """Print a line about what happens; to standard error, so that a pipe receives only the answer."""
         console = self.out if self.interactive else self.err
-        console.print(said, soft_wrap=not console.is_terminal)
+        console.print(line, soft_wrap=not console.is_terminal)
 
     def table(self, *columns: str) -> Table:
-        """An empty table: no lines around it, and no column cut off without a mark."""
+        """Create an empty table without borders; long cells are folded, never cut."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        made = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for column in columns:
-            made.add_column(column, overflow="fold")
-        return made
+            table.add_column(column, overflow="fold")
+        return table
 
 
 def write_json(value: Json) -> None:
-    """A line of JSON for another program, out at once."""
+    """Write one line of JSON and flush it."""
     sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
 
-def say_error(message: str) -> None:
-    """Plain, so that it needs nothing to be loaded."""
+def print_error(message: str) -> None:
+    """Print an error without loading any library."""
     mark = "✗" if "utf" in (sys.stderr.encoding or "").lower() else "x"
     sys.stderr.write(f"{mark} {message}\n")
     sys.stderr.flush()

@@ -1,4 +1,7 @@
-"""Who one is at each engine: tokens in a private file, each refresh token used once, by one process at a time."""
+"""Store tokens per engine in a private file.
+
+A refresh token is used only once, by one process at a time.
+"""
 
 import json
 import os
@@ -6,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from src.cli.files import config_folder, locked, read_object, write_private
+from src.cli.files import config_folder, lock_file, read_object, write_private
 from src.cli.jsontypes import JsonObject, inner, text
 
-__all__ = ["Login", "Store", "from_environment"]
+__all__ = ["CredentialStore", "Login", "token_from_environment"]
 
-Renewal = Callable[[str], "Login | None"]
-"""Gets new tokens for a refresh token; None when it is worth nothing any more."""
+RequestTokens = Callable[[str], "Login | None"]
+"""Exchanges a refresh token for new tokens; returns None if the engine no longer accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One person at one engine. `refresh` is empty where the engine gave none."""
+    """Tokens of one user at one engine. `refresh` is empty if the engine issued none."""
 
     email: str
     access: str
@@ -27,50 +30,50 @@ class Login:
         return f"Login({self.email!r})"
 
 
-def from_environment() -> str | None:
-    """A machine's token, `SKYFLO_TOKEN`: used as it is and kept nowhere."""
+def token_from_environment() -> str | None:
+    """Return a machine's token from `SKYFLO_TOKEN`, which is never stored."""
     return os.environ.get("SKYFLO_TOKEN") or None
 
 
-class Store:
-    """The file `credentials.json` in the folder of settings (`XDG_CONFIG_HOME`). Writing may raise `OSError`."""
+class CredentialStore:
+    """The file `credentials.json` in the configuration folder (`XDG_CONFIG_HOME`). Writing may raise `OSError`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._path = (folder or config_folder()) / "credentials.json"
         self._lock = self._path.with_name("credentials.lock")
 
     @property
-    def last(self) -> str | None:
-        """The address where somebody signed in last and has not signed out."""
+    def last_server(self) -> str | None:
+        """URL of the engine of the last login, unless it was followed by a logout."""
         return text(read_object(self._path), "last") or None
 
     def login(self, url: str) -> Login | None:
-        kept = inner(inner(read_object(self._path), "servers"), url)
-        access = text(kept, "access_token")
-        return Login(text(kept, "email"), access, text(kept, "refresh_token")) if access else None
+        stored = inner(inner(read_object(self._path), "servers"), url)
+        access = text(stored, "access_token")
+        return Login(text(stored, "email"), access, text(stored, "refresh_token")) if access else None
 
-    def keep(self, url: str, login: Login) -> None:
-        """From now on the one to be used there, and the engine that is meant when none is named."""
-        with locked(self._lock):
+    def save(self, url: str, login: Login) -> None:
+        """Store the tokens and make this engine the default."""
+        with lock_file(self._lock):
             self._write(url, login, url)
 
-    def forget(self, url: str) -> None:
-        with locked(self._lock):
-            last = self.last
+    def delete(self, url: str) -> None:
+        with lock_file(self._lock):
+            last = self.last_server
             self._write(url, None, None if last == url else last)
 
-    def renewed(self, url: str, refused: str, renew: Renewal) -> Login | None:
-        """The login whose access token takes the place of `refused`; None when one must sign in again.
+    def renew(self, url: str, refused: str, request_tokens: RequestTokens) -> Login | None:
+        """Replace an access token that the engine rejected; return None if a new login is needed.
 
-        Another process may have renewed it in the meantime: then its token is taken and none is used up.
+        If another process has replaced it meanwhile, its token is returned and no refresh token is used.
         """
-        with locked(self._lock):
-            kept = self.login(url)
-            if kept is None or kept.access != refused:
-                return kept
-            fresh = renew(kept.refresh) if kept.refresh else None
-            login = None if fresh is None else replace(fresh, email=kept.email)
-            self._write(url, login, self.last)
+        with lock_file(self._lock):
+            stored = self.login(url)
+            if stored is None or stored.access != refused:
+                return stored
+            renewed = request_tokens(stored.refresh) if stored.refresh else None
+            login = None if renewed is None else replace(renewed, email=stored.email)
+            self._write(url, login, self.last_server)
             return login
 
     def _write(self, url: str, login: Login | None, last: str | None) -> None:

@@ -1,78 +1,85 @@
-"""`skyflo doctor`: what works, what does not, and what to do about it."""
+"""Run `skyflo doctor`: check the installation and print what to do."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from src.cli import checks_cluster, checks_here
-from src.cli.client import Engine, engine_at
+from src.cli import checks_cluster, checks_local
+from src.cli.check_result import SIGNS, CheckResult, CheckState, failed, passed, warned
+from src.cli.client import EngineClient, open_engine
 from src.cli.console import Terminal, write_json
 from src.cli.errors import DONE, FAILED, CliError, Unreachable
-from src.cli.findings import SIGNS, Finding, State, bad, good, odd
 from src.cli.jsontypes import Json, JsonObject, number, objects, text
-from src.cli.words import line
+from src.cli.text import one_line
 
-__all__ = ["doctor"]
+__all__ = ["check_engine", "check_this_machine", "doctor"]
 
-_STATES: dict[str, State] = {"ok": "ok", "off": "ok", "degraded": "warning", "starting": "warning"}
-_STYLES: dict[State, str] = {"ok": "green", "warning": "yellow", "error": "red"}
+_STATES: dict[str, CheckState] = {"ok": "ok", "off": "ok", "degraded": "warning", "starting": "warning"}
+_STYLES: dict[CheckState, str] = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def doctor(as_json: bool, server: str | None, insecure: bool) -> int:
-    """Exit code 0 when all can be used, warnings or not."""
-    with engine_at(server, insecure) as engine:
-        here = _here() if engine.server.is_loopback else []
-        findings = [*here, *_engine(engine)]
-    usable = all(each.state != "error" for each in findings)
+    """Run all checks. Returns 0 if none failed; warnings are allowed."""
+    with open_engine(server, insecure) as engine:
+        local = check_this_machine() if engine.server.is_loopback else []
+        results = [*local, *check_engine(engine)]
+    usable = all(each.state != "error" for each in results)
     if as_json:
-        told: list[Json] = [{"check": each.name, "state": each.state, "detail": each.said} for each in findings]
-        write_json({"usable": usable, "checks": told})
+        rows: list[Json] = [{"check": each.name, "state": each.state, "detail": each.detail} for each in results]
+        write_json({"usable": usable, "checks": rows})
     else:
-        _print(findings)
+        _print_results(results)
     return DONE if usable else FAILED
 
 
-def _here() -> list[Finding]:
-    settings, found = checks_here.settings()
+def check_this_machine() -> list[CheckResult]:
+    """Check settings, data, services and cluster from here, without an engine."""
+    settings, settings_results = checks_local.check_settings()
     if settings is None:
-        return found
-    replaced, sandbox = checks_here.replaced(settings)
+        return settings_results
+    replaced, sandbox_results = checks_local.check_sandbox(settings)
     return [
-        *found,
-        *checks_here.data_folder(settings),
-        *checks_here.database(settings),
-        *checks_here.redis(settings),
-        *checks_here.model(settings, replaced.model),
-        *checks_cluster.cluster(settings, replaced.cluster),
-        *checks_here.tool_servers(settings),
-        *sandbox,
+        *settings_results,
+        *checks_local.check_data_folder(settings),
+        *checks_local.check_database(settings),
+        *checks_local.check_redis(settings),
+        *checks_local.check_model(settings, replaced.model),
+        *checks_cluster.check_cluster(settings, replaced.cluster),
+        *checks_local.check_tool_servers(settings),
+        *sandbox_results,
     ]
 
 
-def _engine(engine: Engine) -> list[Finding]:
-    """What a running one says of itself. None on this machine is no fault: it may not have been started yet."""
+def check_engine(engine: EngineClient) -> list[CheckResult]:
+    """Read the health of a running engine.
+
+    On this machine an unreachable engine is only a warning, since it may not have been started yet.
+    """
     url = engine.server.url
     try:
-        said = engine.health("/health/ready")
+        health = engine.health("/health/ready")
     except Unreachable as error:
-        return [odd("engine", str(error)) if engine.server.is_loopback else bad("engine", str(error))]
+        return [warned("engine", str(error)) if engine.server.is_loopback else failed("engine", str(error))]
     except CliError as error:
-        return [bad("engine", str(error))]
-    return [good("engine", f"{url} answers."), *(_dependency(each) for each in objects(said, "dependencies")[:50])]
+        return [failed("engine", str(error))]
+    return [
+        passed("engine", f"{url} answers."),
+        *(_dependency_result(each) for each in objects(health, "dependencies")[:50]),
+    ]
 
 
-def _dependency(one: JsonObject) -> Finding:
-    state = _STATES.get(text(one, "state"), "error")
-    parts = [text(one, "state"), text(one, "hint"), text(one, "error")]
-    if state == "ok" and "latency_ms" in one and not parts[1]:
-        parts[0] = f"ok, {number(one, 'latency_ms')} ms"
-    said = ": ".join(part for part in (parts[0], " ".join(each for each in parts[1:] if each)) if part)
-    return Finding(f"engine: {line(text(one, 'name'), 40)}", state, line(said, 500))
+def _dependency_result(dependency: JsonObject) -> CheckResult:
+    state = _STATES.get(text(dependency, "state"), "error")
+    parts = [text(dependency, "state"), text(dependency, "hint"), text(dependency, "error")]
+    if state == "ok" and "latency_ms" in dependency and not parts[1]:
+        parts[0] = f"ok, {number(dependency, 'latency_ms')} ms"
+    detail = ": ".join(part for part in (parts[0], " ".join(each for each in parts[1:] if each)) if part)
+    return CheckResult(f"engine: {one_line(text(dependency, 'name'), 40)}", state, one_line(detail, 500))
 
 
-def _print(findings: list[Finding]) -> None:
+def _print_results(results: list[CheckResult]) -> None:
     terminal = Terminal()
-    width = max(len(each.name) for each in findings)
-    for each in findings:
-        told = Text.assemble((SIGNS[each.state], _STYLES[each.state]), f" {each.name:<{width}}  {each.said}")
-        terminal.out.print(told, soft_wrap=True)
+    width = max(len(each.name) for each in results)
+    for each in results:
+        row = Text.assemble((SIGNS[each.state], _STYLES[each.state]), f" {each.name:<{width}}  {each.detail}")
+        terminal.out.print(row, soft_wrap=True)

@@ -1,11 +1,11 @@
-"""What can be expected to go wrong, each a sentence or two with the next step, and the exit code that tells of it.
+"""Expected failures of a command, each with a message that names the next step, and their exit codes.
 
 CliError 1
-├── WrongUse 2        options that make no sense together, a message that is empty
-├── Unreachable 4     nothing answers at the address
-├── Cut 4             it answered, and then the connection broke
-├── TooLate 4         somebody else decided, or nobody did in time
-└── Refused 4         the engine says no: not signed in, not allowed, not possible now
+├── UsageError 2        options that contradict each other, an empty message
+├── Unreachable 4       nothing answers at the address
+├── ConnectionLost 4    the connection broke after it was established
+├── TooLate 4           another person decided first, or the approval expired
+└── EngineError 4       the engine rejected the request
 """
 
 from http import HTTPStatus
@@ -21,62 +21,62 @@ __all__ = [
     "USAGE",
     "WAITING",
     "CliError",
-    "Cut",
-    "Refused",
+    "ConnectionLost",
+    "EngineError",
     "TooLate",
     "Unreachable",
-    "WrongUse",
+    "UsageError",
 ]
 
 DONE, FAILED, USAGE, WAITING, REFUSED, NOT_MADE, STOPPED = 0, 1, 2, 3, 4, 5, 130
 
-_FOR_A_WHILE = frozenset({429, 502, 503, 504})
+_TEMPORARY_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class CliError(Exception):
-    """Ends the command: the sentence is printed, `code` is the exit code."""
+    """Ends the command: prints the message and exits with `code`."""
 
     code = FAILED
-    passing = False
-    """Whether trying again in a moment makes sense."""
+    is_temporary = False
+    """Whether a retry after a short wait may succeed."""
 
 
-class WrongUse(CliError):
+class UsageError(CliError):
     code = USAGE
 
 
 class Unreachable(CliError):
     code = REFUSED
-    passing = True
+    is_temporary = True
 
 
-class Cut(CliError):
+class ConnectionLost(CliError):
     code = REFUSED
-    passing = True
+    is_temporary = True
 
 
 class TooLate(CliError):
     code = REFUSED
 
 
-class Refused(CliError):
-    """The engine's own answer. `problem` is what it sent, `kind` its word for programs."""
+class EngineError(CliError):
+    """An error response of the engine. `problem` is its body, `problem_code` the code in it."""
 
     code = REFUSED
 
     def __init__(self, status: int, problem: JsonObject) -> None:
-        super().__init__(text(problem, "detail") or f"The engine answers {status} {_phrase(status)}.")
+        super().__init__(text(problem, "detail") or f"The engine answers {status} {_describe_status(status)}.")
         self.status = status
         self.problem = problem
-        self.passing = status in _FOR_A_WHILE
+        self.is_temporary = status in _TEMPORARY_STATUSES
 
     @property
-    def kind(self) -> str:
+    def problem_code(self) -> str:
         return text(self.problem, "code")
 
 
-def _phrase(status: int) -> str:
+def _describe_status(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "and nothing else"
+        return "without a reason"

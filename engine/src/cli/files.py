@@ -1,4 +1,4 @@
-"""Small private files: read leniently, written whole or not at all, changed by one process at a time."""
+"""Small private files: tolerant reads, atomic writes and file locks."""
 
 import contextlib
 import os
@@ -7,32 +7,32 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.cli.jsontypes import JsonObject, parsed
+from src.cli.jsontypes import JsonObject, parse_object
 
-__all__ = ["config_folder", "locked", "read_object", "state_folder", "write_private"]
+__all__ = ["config_folder", "lock_file", "read_object", "state_folder", "write_private"]
 
 _MAX_BYTES = 1_000_000
 
 
 def config_folder() -> Path:
-    return _folder("XDG_CONFIG_HOME", ".config")
+    return _xdg_folder("XDG_CONFIG_HOME", ".config")
 
 
 def state_folder() -> Path:
-    return _folder("XDG_STATE_HOME", ".local/state")
+    return _xdg_folder("XDG_STATE_HOME", ".local/state")
 
 
 def read_object(path: Path) -> JsonObject:
-    """What the file holds; nothing where it is not there, too long or broken."""
+    """Return the JSON object in a file; empty if it is missing, too long or invalid."""
     try:
         with path.open("rb") as file:
-            return parsed(file.read(_MAX_BYTES))
+            return parse_object(file.read(_MAX_BYTES))
     except (OSError, ValueError):
         return {}
 
 
 def write_private(path: Path, content: str) -> None:
-    """For nobody else to read; whoever reads meanwhile sees the old file or the new one. Raises `OSError`."""
+    """Replace a file atomically; only its owner may read it. Raises `OSError`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -47,8 +47,8 @@ def write_private(path: Path, content: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it when that process ends. Raises `OSError`."""
+def lock_file(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock, which the operating system releases when the process ends. Raises `OSError`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         if sys.platform == "win32":
@@ -62,6 +62,6 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _folder(variable: str, usual: str) -> Path:
-    named = os.environ.get(variable, "")
-    return (Path(named) if Path(named).is_absolute() else Path.home() / usual) / "skyflo"
+def _xdg_folder(variable: str, default: str) -> Path:
+    configured = os.environ.get(variable, "")
+    return (Path(configured) if Path(configured).is_absolute() else Path.home() / default) / "skyflo"

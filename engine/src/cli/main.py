@@ -1,4 +1,4 @@
-"""The command `skyflo`. Only what parses the command line is imported here; each command brings its own."""
+"""Entry point of `skyflo`. Imports only the command line; each command imports its own code when it runs."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from src.cli import commands, inbox, trail
+from src.cli.commands import admin, approvals, audit, top_level
 from src.cli.errors import STOPPED, USAGE, CliError
 from src.cli.options import EXIT_CODES
 
@@ -27,16 +27,16 @@ app = typer.Typer(
 
 
 def main() -> int:
-    """Runs this process's command. Returns its exit code; what can be expected to fail is told in a line or two."""
-    _never_fail_to_write()
+    """Run the command and return its exit code. Expected failures are printed in a line or two."""
+    _make_streams_lenient()
     try:
         app()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
     except CliError as error:
-        return _told(str(error), error.code)
+        return _fail(str(error), error.code)
     except UnicodeError:
-        return _told("Something that was typed or read is not text in UTF-8.", USAGE)
+        return _fail("The input is not valid UTF-8.", USAGE)
     except KeyboardInterrupt:
         return STOPPED
     except BrokenPipeError:
@@ -45,33 +45,33 @@ def main() -> int:
     return 0
 
 
-def _told(message: str, code: int) -> int:
-    from src.cli.console import say_error
+def _fail(message: str, code: int) -> int:
+    from src.cli.console import print_error
 
-    say_error(message)
+    print_error(message)
     return code
 
 
-def _never_fail_to_write() -> None:
-    """What this terminal has no character for is shown as a question mark; what comes in is taken likewise.
+def _make_streams_lenient() -> None:
+    """Replace characters that a stream can't encode or decode, instead of failing.
 
-    A stream that was closed before the start is one that nothing comes from and nothing is read of.
+    A standard stream that was closed before the start is replaced by the null device.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - closed at exit
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _close_output() -> None:
-    """Whoever read the output has left; without this Python complains at its end."""
+    """Redirect standard output after its reader has gone; otherwise Python prints an error at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"skyflo {version('skyflo-engine')}")
@@ -81,15 +81,16 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", help="The version, and nothing else.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """An agent for Kubernetes that asks before it changes anything."""
 
 
-commands.add_to(app)
-app.add_typer(inbox.app, name="approvals", help="What waits for a decision, and deciding on it.")
-app.add_typer(trail.app, name="audit", help="Who did what, and whether the record of it is whole.")
+top_level.add_commands(app)
+app.add_typer(approvals.app, name="approvals", help="List pending approvals and decide on them.")
+app.add_typer(admin.app, name="admin", help="Change accounts on the engine's host, without signing in.")
+app.add_typer(audit.app, name="audit", help="List, export and verify the audit log.")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Events become what a person sees, on any kind of screen. What waits for a decision is shown by who asks for it."""
+"""Show a run's events on a screen. Approvals are shown by the code that asks for the decision."""
 
 from __future__ import annotations
 
@@ -8,130 +8,134 @@ from typing import Protocol
 from rich.console import RenderableType
 from rich.text import Text
 
-from src.cli import lines
+from src.cli import event_lines
 from src.cli.jsontypes import JsonObject, text
-from src.cli.talk import Talk
+from src.cli.run_view import RunView
 
 __all__ = ["Presenter", "Screen"]
 
 
 class Screen(Protocol):
-    """Something to write on. Speech comes in pieces; all else as whole lines."""
+    """Where a run is shown. The answer comes in pieces, everything else as whole lines."""
 
-    def say(self, piece: str) -> None:
-        """A piece of the answer."""
+    def add_text(self, piece: str) -> None:
+        """Add a piece of the answer."""
         ...
 
-    def said(self) -> None:
-        """The answer is whole, up to here."""
+    def finish_text(self) -> None:
+        """Finish the text of the answer so far."""
         ...
 
-    def unsay(self) -> None:
-        """What was said since the last `said` is to be forgotten; it begins anew."""
+    def discard_text(self) -> None:
+        """Discard the text since the last `finish_text`: the answer starts again."""
         ...
 
-    def note(self, told: Text) -> None:
-        """A line about what happened."""
+    def note(self, line: Text) -> None:
+        """Print a line about an event."""
         ...
 
-    def show(self, what: RenderableType) -> None:
-        """Something larger that belongs to the answer."""
+    def show(self, content: RenderableType) -> None:
+        """Print a larger part of the output, such as a panel."""
         ...
 
-    def busy(self, works: list[str]) -> None:
-        """What is under way now; nothing: the model is asked, or nothing is."""
+    def show_activity(self, activities: list[str]) -> None:
+        """Show what is running now; an empty list removes it."""
         ...
 
     def pause(self) -> None:
-        """Stands still until the next call, so that somebody can be asked."""
+        """Stop redrawing until the next call, so that a question can be asked."""
         ...
 
 
 class Presenter:
-    """Takes the events of one run in their order."""
+    """Shows the events of one run in their order."""
 
-    def __init__(self, screen: Screen, talk: Talk | None = None) -> None:
+    def __init__(self, screen: Screen, view: RunView | None = None) -> None:
         self.screen = screen
-        self.talk = talk or Talk()
+        self.view = view or RunView()
         self._generation = ""
-        self._shown: dict[str, Callable[[JsonObject], None]] = {
-            **dict.fromkeys(lines.DECISIONS, self._decided),
-            "generation.start": self._generation_start,
-            "thinking": self._thinking,
-            "thinking.complete": self._thinking_complete,
-            "token": self._token,
-            "generation.complete": self._generation_complete,
-            "tool.executing": self._works,
-            "tool.progress": self._works,
-            "tool.result": self._result,
-            "tool.error": self._failed,
-            "tool.unknown": self._failed,
-            "tool.verified": self._verified,
-            "retry": self._retry,
-            "workflow_complete": self._complete,
-            "workflow_error": self._error,
+        self._handlers: dict[str, Callable[[JsonObject], None]] = {
+            **dict.fromkeys(event_lines.DECISIONS, self._show_decision),
+            "generation.start": self._begin_generation,
+            "thinking": self._show_thinking,
+            "thinking.complete": self._show_thought,
+            "token": self._add_token,
+            "generation.complete": self._end_generation,
+            "tool.executing": self._show_running,
+            "tool.progress": self._show_running,
+            "tool.result": self._show_result,
+            "tool.error": self._show_failure,
+            "tool.unknown": self._show_failure,
+            "tool.verified": self._show_verification,
+            "retry": self._show_retry,
+            "budget.warning": self._show_budget_warning,
+            "workflow_complete": self._show_end,
+            "workflow_error": self._show_run_error,
         }
 
-    def take(self, event: JsonObject) -> None:
-        self.talk.take(event)
-        show = self._shown.get(text(event, "type"))
-        if show is not None:
-            show(event)
+    def apply(self, event: JsonObject) -> None:
+        self.view.apply(event)
+        handle = self._handlers.get(text(event, "type"))
+        if handle is not None:
+            handle(event)
 
     @property
-    def kinds(self) -> set[str]:
+    def handled_types(self) -> set[str]:
         """The types of the events that are shown."""
-        return set(self._shown)
+        return set(self._handlers)
 
-    def _decided(self, event: JsonObject) -> None:
-        self.screen.note(lines.decision(self.talk.call(event), event))
+    def _show_decision(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_decision(self.view.get_call(event), event))
 
-    def _generation_start(self, event: JsonObject) -> None:
+    def _begin_generation(self, event: JsonObject) -> None:
         if text(event, "replaces") and text(event, "replaces") == self._generation:
-            self.screen.unsay()
+            self.screen.discard_text()
         self._generation = text(event, "generation_id")
-        self.screen.busy(["thinking"])
+        self.screen.show_activity(["thinking"])
 
-    def _thinking(self, _event: JsonObject) -> None:
-        self.screen.busy(["thinking"])
+    def _show_thinking(self, _event: JsonObject) -> None:
+        self.screen.show_activity(["thinking"])
 
-    def _thinking_complete(self, event: JsonObject) -> None:
-        self.screen.note(lines.thought(event))
+    def _show_thought(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_thought(event))
 
-    def _token(self, event: JsonObject) -> None:
-        self.screen.busy([])
-        self.screen.say(text(event, "text"))
+    def _add_token(self, event: JsonObject) -> None:
+        self.screen.show_activity([])
+        self.screen.add_text(text(event, "text"))
 
-    def _generation_complete(self, _event: JsonObject) -> None:
-        self.screen.said()
-        self.screen.busy([])
+    def _end_generation(self, _event: JsonObject) -> None:
+        self.screen.finish_text()
+        self.screen.show_activity([])
 
-    def _works(self, _event: JsonObject) -> None:
-        self.screen.busy([lines.busy(call) for call in self.talk.running.values()])
+    def _show_running(self, _event: JsonObject) -> None:
+        self.screen.show_activity([event_lines.format_running(call) for call in self.view.running.values()])
 
-    def _result(self, event: JsonObject) -> None:
-        self.screen.note(lines.result(self.talk.call(event), event))
-        self._works(event)
+    def _show_result(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_result(self.view.get_call(event), event))
+        self._show_running(event)
 
-    def _failed(self, event: JsonObject) -> None:
-        self.screen.note(lines.failed(self.talk.call(event), event))
-        self._works(event)
+    def _show_failure(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_failure(self.view.get_call(event), event))
+        self._show_running(event)
 
-    def _verified(self, event: JsonObject) -> None:
-        self.screen.note(lines.verified(self.talk.call(event), event))
+    def _show_verification(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_verification(self.view.get_call(event), event))
 
-    def _retry(self, event: JsonObject) -> None:
-        self.screen.note(lines.retry(event))
+    def _show_retry(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_retry(event))
 
-    def _complete(self, event: JsonObject) -> None:
-        self.screen.said()
-        self.screen.busy([])
+    def _show_budget_warning(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_budget_warning(event))
+
+    def _show_end(self, event: JsonObject) -> None:
+        self.screen.finish_text()
+        self.screen.show_activity([])
         if text(event, "status") == "stopped":
             self.screen.note(Text("■ Stopped.", "yellow"))
         elif text(event, "status") == "completed":
-            self.screen.note(lines.summary(self.talk))
+            self.screen.note(event_lines.format_summary(self.view))
 
-    def _error(self, event: JsonObject) -> None:
-        self.screen.said()
-        self.screen.busy([])
-        self.screen.note(lines.gone(event))
+    def _show_run_error(self, event: JsonObject) -> None:
+        self.screen.finish_text()
+        self.screen.show_activity([])
+        self.screen.note(event_lines.format_run_error(event))

@@ -1,15 +1,15 @@
-"""`skyflo runs`."""
+"""Run `skyflo runs`."""
 
 import time
 
 from rich.text import Text
 
-from src.cli.client import engine_at
+from src.cli.client import open_engine
 from src.cli.console import Terminal, write_json
 from src.cli.errors import DONE
 from src.cli.jsontypes import JsonObject, inner, number, text
-from src.cli.paging import entries
-from src.cli.words import ago, line, seconds
+from src.cli.pagination import fetch_entries
+from src.cli.text import format_age, format_duration, one_line
 
 __all__ = ["runs"]
 
@@ -17,10 +17,10 @@ __all__ = ["runs"]
 def runs(
     state: str | None, conversation: str | None, limit: int, as_json: bool, server: str | None, insecure: bool
 ) -> int:
-    """Lists them, newest first."""
-    wanted = {"state": state, "conversation_id": conversation}
-    with engine_at(server, insecure) as engine:
-        found = entries(engine, "/agent/runs", {name: value for name, value in wanted.items() if value}, limit)
+    """List runs, newest first."""
+    filters = {"state": state, "conversation_id": conversation}
+    with open_engine(server, insecure) as engine:
+        found = fetch_entries(engine, "/agent/runs", {name: value for name, value in filters.items() if value}, limit)
     if as_json:
         for each in found:
             write_json(each)
@@ -29,24 +29,24 @@ def runs(
     if not found:
         terminal.note(Text("No runs."))
         return DONE
-    table = terminal.table("Run", "State", "Begun", "Took", "Tokens", "Conversation", "Error")
+    table = terminal.table("Run", "State", "Started", "Duration", "Tokens", "Conversation", "Error")
     now = time.time_ns() // 1_000_000
     for each in found:
-        table.add_row(*map(Text, _row(each, now)))
+        table.add_row(*map(Text, _table_row(each, now)))
     terminal.show_table(table)
     return DONE
 
 
-def _row(run: JsonObject, now: int) -> tuple[str, ...]:
+def _table_row(run: JsonObject, now: int) -> tuple[str, ...]:
     created, ended = number(run, "created_at"), number(run, "ended_at")
-    begun = number(run, "started_at") or created
+    started = number(run, "started_at") or created
     tokens = number(inner(run, "usage"), "total_tokens")
     return (
-        line(text(run, "run_id")),
-        line(text(run, "state")),
-        ago(created, now),
-        seconds(ended - begun) if ended else "",
+        one_line(text(run, "run_id")),
+        one_line(text(run, "state")),
+        format_age(created, now),
+        format_duration(ended - started) if ended else "",
         f"{tokens:,}" if tokens else "",
-        line(text(run, "conversation_id")),
-        line(text(run, "error"), 120),
+        one_line(text(run, "conversation_id")),
+        one_line(text(run, "error"), 120),
     )

@@ -1,4 +1,4 @@
-"""Which engine is meant, and whether a secret may be sent there."""
+"""Choose the engine, and decide whether a secret may be sent to it."""
 
 import os
 import re
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from src.cli.errors import WrongUse
+from src.cli.errors import UsageError
 
-__all__ = ["Server", "chosen"]
+__all__ = ["Server", "choose_server"]
 
-_HERE = "http://127.0.0.1"
+_LOCAL_HOST = "http://127.0.0.1"
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An engine by its address, without the base path of its interface."""
+    """An engine's address, without the base path of its API."""
 
     url: str
 
     @property
-    def api(self) -> str:
-        """Where its interface begins."""
+    def api_url(self) -> str:
+        """The base URL of the API."""
         return self.url + os.environ.get("API_V1_STR", "/api/v1").rstrip("/")
 
     @property
@@ -36,24 +36,26 @@ class Server:
             return False
 
     @property
-    def is_private(self) -> bool:
-        """Whether nobody on the way can read what is sent."""
+    def is_safe_for_secrets(self) -> bool:
+        """Whether the connection is encrypted or stays on this machine."""
         return self.is_loopback or self.url.lower().startswith("https:")
 
 
-def chosen(named: str | None, last: str | None) -> Server:
-    """By option, else `SKYFLO_SERVER`, else where one signed in last, else the engine of this machine (`PORT`).
+def choose_server(option: str | None, last_server: str | None) -> Server:
+    """Choose by option, `SKYFLO_SERVER`, the last login, or else this machine's engine (`PORT`).
 
-    Raises `WrongUse` for what is no address.
+    Raises `UsageError` for an invalid address.
     """
-    url = named or os.environ.get("SKYFLO_SERVER") or last or f"{_HERE}:{os.environ.get('PORT') or '8080'}"
-    if not _ADDRESS.fullmatch(url) or _port_is_wrong(url):
-        raise WrongUse(f"{url!r} is not the address of an engine. Write it as https://host or http://host:port.")
+    url = (
+        option or os.environ.get("SKYFLO_SERVER") or last_server or f"{_LOCAL_HOST}:{os.environ.get('PORT') or '8080'}"
+    )
+    if not _ADDRESS.fullmatch(url) or _has_invalid_port(url):
+        raise UsageError(f"{url!r} is not the address of an engine. Write it as https://host or http://host:port.")
     base = url.rstrip("/")
     return Server(base.removesuffix("/api/v1"))
 
 
-def _port_is_wrong(url: str) -> bool:
+def _has_invalid_port(url: str) -> bool:
     try:
         return urlsplit(url).port == 0
     except ValueError:

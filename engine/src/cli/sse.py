@@ -1,42 +1,42 @@
-"""Server-sent events out of bytes, as they come."""
+"""Parse server-sent events from a stream of bytes."""
 
 from collections.abc import Iterable, Iterator
 
-from src.cli.errors import Cut
-from src.cli.jsontypes import JsonObject, parsed
+from src.cli.errors import ConnectionLost
+from src.cli.jsontypes import JsonObject, parse_object
 
-__all__ = ["MAX_EVENT", "read"]
+__all__ = ["MAX_EVENT", "read_events"]
 
 MAX_EVENT = 16 * 1024 * 1024
-"""Bytes of one event; a stream with a longer one is no engine's."""
+"""Maximum bytes of one event; a stream with a longer one does not come from an engine."""
 
 
-def read(pieces: Iterable[bytes]) -> Iterator[JsonObject]:
-    """The `data` of each event that is complete. Raises `Cut` for what is not the engine's stream."""
+def read_events(pieces: Iterable[bytes]) -> Iterator[JsonObject]:
+    """Yield the `data` of each complete event. Raises `ConnectionLost` if the stream is not an engine's."""
     data: list[str] = []
-    for line in _lines(pieces):
+    for line in _split_lines(pieces):
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
-            yield _event("\n".join(data))
+            yield _parse_event("\n".join(data))
             data = []
 
 
-def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Without their ends. The engine ends lines by a line feed; a carriage return before it is allowed."""
-    held = bytearray()
+def _split_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield lines without their ends: a line feed, optionally after a carriage return."""
+    buffer = bytearray()
     for piece in pieces:
-        held += piece
-        *whole, rest = held.split(b"\n")
+        buffer += piece
+        *lines, rest = buffer.split(b"\n")
         if len(rest) > MAX_EVENT:
-            raise Cut("The stream holds an event that is too long to be one of an engine's.")
-        for line in whole:
+            raise ConnectionLost("The stream contains an event that is longer than an engine sends.")
+        for line in lines:
             yield line.rstrip(b"\r").decode(errors="replace")
-        held = bytearray(rest)
+        buffer = bytearray(rest)
 
 
-def _event(data: str) -> JsonObject:
+def _parse_event(data: str) -> JsonObject:
     try:
-        return parsed(data)
+        return parse_object(data)
     except ValueError as error:
-        raise Cut("The stream holds something that is not an event of an engine.") from error
+        raise ConnectionLost("The stream contains data that is not an engine's event.") from error

@@ -1,4 +1,4 @@
-"""What is remembered between two commands: the conversation that one was in, for each engine."""
+"""Remember the last conversation of each engine between two commands."""
 
 import contextlib
 import json
@@ -7,23 +7,23 @@ from pathlib import Path
 from src.cli.files import read_object, state_folder, write_private
 from src.cli.jsontypes import inner, text
 
-__all__ = ["State"]
+__all__ = ["SavedState"]
 
 _MOST_SERVERS = 50
 
 
-class State:
-    """The file `state.json` in the folder of state (`XDG_STATE_HOME`). Losing it loses nothing of a conversation."""
+class SavedState:
+    """The file `state.json` in the state folder (`XDG_STATE_HOME`). Conversations themselves don't depend on it."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._path = (folder or state_folder()) / "state.json"
 
     def conversation(self, url: str) -> str | None:
-        """The last one at this engine."""
+        """Return the last conversation at this engine."""
         return text(inner(read_object(self._path), "conversations"), url) or None
 
     def remember(self, url: str, conversation_id: str) -> None:
-        """Where the file can't be written, nothing is remembered."""
+        """Save the last conversation; do nothing if the file can't be written."""
         known = inner(read_object(self._path), "conversations")
         if known.get(url) == conversation_id:
             return

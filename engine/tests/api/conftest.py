@@ -1,4 +1,4 @@
-"""The application on each database."""
+"""Engines in the test process, on SQLite and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,17 +10,20 @@ import pytest_asyncio
 
 from src.api.adapters.store.migrations import migrate
 from src.api.config.settings import Settings
-from tests.support.app import Running, given, newcomer, running
-from tests.support.counting import Counting
-from tests.support.main_job import Job, at_work
-from tests.support.scripted_model import ScriptedModel, in_thread
+from tests.support.app import RunningApp, make_settings, register_client, run_app
+from tests.support.chat_script import CHAT_SCRIPT
+from tests.support.counting_process import CountingProcess
+from tests.support.engine_harness import EngineHarness, open_engine_harness
+from tests.support.mailbox import Mailbox, open_mailbox
+from tests.support.model_host import Host
+from tests.support.model_script import Rule, Script
+from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
 from tests.support.services import PostgresServer
-from tests.support.words import WORDS
 
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database, to be copied."""
+    """The name of a migrated database, used as a template."""
     url = postgres_server.create_database()
     asyncio.run(migrate(url))
     return url.rpartition("/")[2]
@@ -28,7 +31,7 @@ def migrated_postgres(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest) -> str | None:
-    """The address of a migrated database of the test's own; None: SQLite in the data folder."""
+    """The URL of a fresh, migrated database; None means SQLite in the data folder."""
     if request.param == "sqlite":
         return None
     template = request.getfixturevalue("migrated_postgres")
@@ -37,57 +40,78 @@ def database(request: pytest.FixtureRequest) -> str | None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., Settings]:
-    return lambda **values: given(tmp_path, **values)
+    return lambda **values: make_settings(tmp_path, **values)
 
 
 @pytest.fixture
-async def engine(settings: Callable[..., Settings]) -> AsyncIterator[Running]:
-    """On SQLite, outside local mode."""
-    async with running(settings()) as app:
+async def engine(settings: Callable[..., Settings]) -> AsyncIterator[RunningApp]:
+    """An engine on SQLite, outside local mode."""
+    async with run_app(settings()) as app:
         yield app
 
 
 @pytest.fixture
-async def ana(
+async def mailbox() -> AsyncIterator[Mailbox]:
+    """A mail server, and the settings with which an engine uses it."""
+    async with open_mailbox() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+async def engine_and_admin(
     settings: Callable[..., Settings], database: str | None
-) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    """The engine on each database, and its first user, signed in."""
-    async with running(settings(postgres_database_url=database, registration_enabled=True)) as app:
-        yield app, await newcomer(app, "ana@example.com")
+) -> AsyncIterator[tuple[RunningApp, httpx.AsyncClient]]:
+    """An engine on each database, and a client of its first user, an admin."""
+    async with run_app(settings(postgres_database_url=database, registration_enabled=True)) as app:
+        yield app, await register_client(app, "ana@example.com")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def local_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """On SQLite, in local mode; one for all tests of a module, which run in its event loop."""
-    async with running(given(tmp_path_factory.mktemp("data"), local_mode=True)) as app:
+async def local_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningApp]:
+    """An engine on SQLite in local mode, shared by a module's tests, which run in its event loop."""
+    async with run_app(make_settings(tmp_path_factory.mktemp("data"), local_mode=True)) as app:
         yield app
 
 
 @pytest.fixture(scope="session")
-def words() -> Iterator[ScriptedModel]:
-    """A model that does what the words of `tests.support.words` say."""
-    with in_thread(WORDS) as model:
+def scripted_model() -> Iterator[ScriptedModel]:
+    """A model that follows the script in `tests.support.chat_script`."""
+    with scripted_model_in_thread(CHAT_SCRIPT) as model:
         yield model
 
 
 @pytest.fixture(scope="module")
-def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
-    server = Counting(tmp_path_factory.mktemp("counting"))
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CountingProcess]:
+    server = CountingProcess(tmp_path_factory.mktemp("counting"))
     server.start()
     yield server
     server.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def job(tmp_path_factory: pytest.TempPathFactory, counting: Counting, words: ScriptedModel) -> AsyncIterator[Job]:
-    """An engine at work, one for all tests of a module, which run in its event loop."""
-    async with at_work(tmp_path_factory.mktemp("data"), counting, words) as working:
-        yield working
+async def agent(
+    tmp_path_factory: pytest.TempPathFactory, counting: CountingProcess, scripted_model: ScriptedModel
+) -> AsyncIterator[EngineHarness]:
+    """An engine with a model and a tool server, shared by a module's tests, which run in its event loop."""
+    async with open_engine_harness(tmp_path_factory.mktemp("data"), counting, scripted_model) as running_agent:
+        yield running_agent
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host(agent: EngineHarness) -> AsyncIterator[Host]:
+    """`host(rule, ...)` lets the model follow these rules until the test ends."""
+    agent.model.reset()
+
+    def follow(*rules: Rule) -> None:
+        agent.model.script = Script(rules=list(rules))
+
+    yield follow
+    agent.model.script = CHAT_SCRIPT
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def shared_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """Like `database`, for a whole module."""
+    """Like `database`, shared by a module's tests."""
     if request.param == "sqlite":
         yield None
         return
@@ -98,10 +122,15 @@ def shared_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def each_job(
-    tmp_path_factory: pytest.TempPathFactory, shared_database: str | None, counting: Counting, words: ScriptedModel
-) -> AsyncIterator[Job]:
-    """`job`, once on each database."""
+async def agent_per_database(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_database: str | None,
+    counting: CountingProcess,
+    scripted_model: ScriptedModel,
+) -> AsyncIterator[EngineHarness]:
+    """Like `agent`, once on each database."""
     folder = tmp_path_factory.mktemp("data")
-    async with at_work(folder, counting, words, postgres_database_url=shared_database) as working:
-        yield working
+    async with open_engine_harness(
+        folder, counting, scripted_model, postgres_database_url=shared_database
+    ) as running_agent:
+        yield running_agent

@@ -1,4 +1,4 @@
-"""Figures of use: of each day and in all, the same on both databases, whatever is deleted."""
+"""Usage metrics per day and in total, equal on both databases."""
 
 from datetime import date, timedelta
 from typing import Any, get_args
@@ -8,10 +8,9 @@ import pytest
 
 from src.api.endpoints.agent import ApprovalStatus
 from src.api.ports import Transaction
-from src.api.schemas.record import Record
-from src.api.schemas.records import Approval, Call, ModelCall, Run
-from tests.support.app import Running, problem
-from tests.support.main_job import Job
+from src.api.schemas.records import Approval, Call, ModelCall, Record, Run
+from tests.support.app import RunningApp, check_problem
+from tests.support.engine_harness import EngineHarness
 from tests.support.rows import row
 
 DAY = 86_400_000
@@ -19,12 +18,12 @@ FIRST = date(2026, 3, 1)
 START = (FIRST - date(1970, 1, 1)).days * DAY
 
 
-async def _insert(engine: Running, *rows: Record) -> None:
+async def _insert(engine: RunningApp, *rows: Record) -> None:
     async def body(tx: Transaction) -> None:
         for each in rows:
             assert await tx.insert(each)
 
-    await engine.services.chat._store.transaction(body)
+    await engine.services.chat.store.transaction(body)
 
 
 async def _metrics(client: httpx.AsyncClient, since: date, until: date) -> dict[str, Any]:
@@ -33,8 +32,9 @@ async def _metrics(client: httpx.AsyncClient, since: date, until: date) -> dict[
     return dict(answer.json())
 
 
-def _run(n: int, state: str, created: int, took: int) -> Run:
-    return row(Run, id=f"r{n}", conversation_id=f"c{n}", state=state, created_at=created, ended_at=created + took)
+def _run(n: int, state: str, created: int, took: int, waited: int = 0) -> Run:
+    times = {"created_at": created, "ended_at": created + took + waited, "waited_ms": waited}
+    return row(Run, id=f"r{n}", conversation_id=f"c{n}", state=state, **times)
 
 
 def _approval(n: int, status: str, created: int, decided: int | None) -> Approval:
@@ -46,8 +46,8 @@ def _call(n: int, tool: str, status: str) -> Call:
     return row(Call, id=f"k{n}", run_id=f"r{n}", tool=tool, status=status, created_at=START)
 
 
-async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
-    engine, client = ana
+async def test_metrics_count_days_and_totals(engine_and_admin: tuple[RunningApp, httpx.AsyncClient]) -> None:
+    engine, client = engine_and_admin
     spent = {"prompt_tokens": 1000, "completion_tokens": 50, "cached_tokens": 200}
     await _insert(
         engine,
@@ -58,7 +58,7 @@ async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
         row(ModelCall, id="m200", model="two", ttft_ms=12_345, created_at=START + DAY, **spent),
         row(ModelCall, id="m201", model="two", cost_nano=9, created_at=START - 1, **spent),
         _run(1, "completed", START, 98_765),
-        _run(2, "completed", START, 4_321),
+        _run(2, "completed", START, 4_321, waited=3_600_000),
         _run(3, "failed", START, 10),
         _run(4, "stopped", START + DAY - 10, 20),
         _approval(1, "consumed", START, 60_000),
@@ -105,9 +105,11 @@ async def test_days_and_totals(ana: tuple[Running, httpx.AsyncClient]) -> None:
     assert [(each["model"], each["calls"]) for each in found["models"]] == [("one", 100), ("two", 1)]
 
 
-async def test_each_approval_counts_once_by_what_became_of_it(ana: tuple[Running, httpx.AsyncClient]) -> None:
-    """Every state that an approval can be in, decided or not: `approved` are those that nothing took back."""
-    engine, client = ana
+async def test_each_approval_counts_once_by_final_status(
+    engine_and_admin: tuple[RunningApp, httpx.AsyncClient],
+) -> None:
+    """Every status, decided or not; `approved` counts approvals that were not revoked."""
+    engine, client = engine_and_admin
     states = get_args(ApprovalStatus)
     undecided = [each for each in states if each in ("pending", "expired", "superseded", "stopped")]
     decided = [each for each in states if each != "pending"]
@@ -115,15 +117,19 @@ async def test_each_approval_counts_once_by_what_became_of_it(ana: tuple[Running
         engine,
         *(_approval(n, status, START, None) for n, status in enumerate(undecided)),
         *(_approval(10 + n, status, START, 1_000) for n, status in enumerate(decided)),
+        row(Approval, id="a99", status="consumed", created_at=START, decided_at=START, decided_by_policy="reads"),
     )
-    found = (await _metrics(client, FIRST, FIRST))["totals"]["approvals"]
+    metrics = await _metrics(client, FIRST, FIRST)
+    decided_by_people = (metrics["total_approvals"], metrics["total_rejections"], metrics["approval_acceptance_rate"])
+    assert decided_by_people == (2, 1, 2 / 3), "the policy's approval is none of a person"
+    found = metrics["totals"]["approvals"]
     assert found.pop("decided_after_ms") == {"p50": 1_000, "p95": 1_000}
-    asked = {"pending": 1, "approved": 2, "denied": 1, "expired": 2, "superseded": 2, "stale": 1, "stopped": 2}
+    asked = {"pending": 1, "approved": 3, "denied": 1, "expired": 2, "superseded": 2, "stale": 1, "stopped": 2}
     assert found == {"asked": sum(asked.values()), **asked}
 
 
-async def test_a_year_is_counted_as_its_days_are(ana: tuple[Running, httpx.AsyncClient]) -> None:
-    engine, client = ana
+async def test_year_totals_match_days(engine_and_admin: tuple[RunningApp, httpx.AsyncClient]) -> None:
+    engine, client = engine_and_admin
     spread = [START + n * 7 * DAY for n in range(52)]
     await _insert(
         engine,
@@ -141,8 +147,8 @@ async def test_a_year_is_counted_as_its_days_are(ana: tuple[Running, httpx.Async
     assert [(each["tool"], each["calls"]) for each in year["tools"]] == [("get", 52)]
 
 
-async def test_where_nothing_was(ana: tuple[Running, httpx.AsyncClient]) -> None:
-    _, client = ana
+async def test_metrics_without_data_are_empty(engine_and_admin: tuple[RunningApp, httpx.AsyncClient]) -> None:
+    _, client = engine_and_admin
     found = (await client.get("/analytics/metrics")).json()
     assert (found["days"], found["models"], found["tools"]) == ([], [], [])
     assert found["totals"]["ttft_ms"] == {"p50": None, "p95": None}
@@ -161,16 +167,18 @@ async def test_where_nothing_was(ana: tuple[Running, httpx.AsyncClient]) -> None
         ("until=0001-01-01", 400),
     ],
 )
-async def test_a_span_that_is_none(ana: tuple[Running, httpx.AsyncClient], query: str, status: int) -> None:
-    _, client = ana
-    problem(await client.get(f"/analytics/metrics?{query}"), status)
+async def test_invalid_range_is_refused(
+    engine_and_admin: tuple[RunningApp, httpx.AsyncClient], query: str, status: int
+) -> None:
+    _, client = engine_and_admin
+    check_problem(await client.get(f"/analytics/metrics?{query}"), status)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_what_a_run_takes_is_counted(job: Job) -> None:
-    before = (await job.me.client.get("/analytics/metrics")).json()["totals"]
-    await job.me.ask("read the thing")
-    after = (await job.me.client.get("/analytics/metrics")).json()["totals"]
+async def test_run_is_counted(agent: EngineHarness) -> None:
+    before = (await agent.me.client.get("/analytics/metrics")).json()["totals"]
+    await agent.me.ask("read the thing")
+    after = (await agent.me.client.get("/analytics/metrics")).json()["totals"]
     assert after["tokens"]["calls"] - before["tokens"]["calls"] == 2
     assert after["tokens"]["prompt"] > before["tokens"]["prompt"]
     assert after["tool_calls"]["calls"] - before["tool_calls"]["calls"] == 1

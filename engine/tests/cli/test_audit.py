@@ -1,4 +1,4 @@
-"""The audit trail from a shell: listed, taken away, checked with and without the engine."""
+"""Test `skyflo audit`: list, export and verify the audit log."""
 
 import json
 import sqlite3
@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engines import Engine
+from tests.support.engines import EngineProcess
 from tests.support.terminal import Shell
 
 pytestmark = pytest.mark.promise("audit")
 
 
-def test_the_trail_is_listed_exported_and_checked(tmp_path: Path, engine: Engine) -> None:
+def test_audit_log_is_listed_exported_and_verified(tmp_path: Path, engine: EngineProcess) -> None:
     shell = Shell(tmp_path, engine.url.removesuffix("/api/v1"))
     shell.run("chat", "hello")
-    told = shell.run("audit", "list")
-    assert told.code == 0
-    assert "message.submitted" in told.out
+    printed = shell.run("audit", "list")
+    assert printed.code == 0
+    assert "message.submitted" in printed.out
     listed = [json.loads(each) for each in shell.run("audit", "list", "--actor", "local", "--json").out.splitlines()]
-    assert {each["actor"] for each in listed} == {"local"}
-    whole = shell.run("audit", "verify")
-    assert (whole.code, "Intact" in whole.out) == (0, True)
+    assert {entry["actor"] for entry in listed} == {"local"}
+    intact = shell.run("audit", "verify")
+    assert (intact.code, "Intact" in intact.out) == (0, True)
 
     export = shell.run("audit", "export")
     file = tmp_path / "audit.jsonl"

@@ -1,33 +1,46 @@
-"""`skyflo up` starts the engine of this machine."""
+"""Test that `skyflo up` starts the engine of this machine."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from src.cli.up import up
 from tests.support.scripted_model import ScriptedModel
 from tests.support.services import free_port
 from tests.support.terminal import Shell
 
 
 @pytest.fixture
-def bare(tmp_path: Path, model: ScriptedModel) -> Shell:
-    """A machine with a model and nothing else; its port is the one that is meant when none is named."""
+def model_only(tmp_path: Path, model: ScriptedModel) -> Shell:
+    """A shell on a machine that has only a model; commands use its port by default."""
     extra = {"LLM_HOST": model.url, "LLM_MODEL": "openai/scripted", "OPENAI_API_KEY": "sk-scripted"}
     data = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(free_port())}
     return Shell(tmp_path, "", {**extra, **data})
 
 
-def test_the_engine_is_started_asked_and_stopped(bare: Shell) -> None:
-    with bare.on_terminal("up", "--sandbox", "none") as on:
+def test_up_starts_the_engine_until_interrupted(model_only: Shell) -> None:
+    with model_only.on_terminal("up", "--sandbox", "none") as on:
         on.expect("Skyflo is at", 60)
-        assert bare.run("chat", "hello").out == "Hello.\n"
-        assert "✓ engine " in bare.run("doctor").out
+        assert model_only.run("chat", "hello").out == "Hello.\n"
+        assert "✓ engine " in model_only.run("doctor").out
         on.interrupt()
-        assert on.ends(30) == 0
+        assert on.wait_for_exit(30) == 0
 
 
-def test_options_reach_the_settings(bare: Shell) -> None:
-    done = bare.run("up", "--sandbox", "none", "--host", "192.0.2.1", "--port", "81")
+def test_options_override_the_settings(model_only: Shell) -> None:
+    done = model_only.run("up", "--sandbox", "none", "--host", "192.0.2.1", "--port", "81")
     assert done.code == 1
     assert "81 on 192.0.2.1" in done.err
-    assert bare.run("up", "--sandbox", "some").code == 2
+    assert model_only.run("up", "--sandbox", "some").code == 2
+
+
+def test_sigterm_before_the_server_handles_it_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("src.api.up.main", lambda: signal.raise_signal(signal.SIGTERM))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            up(None, None, None, fresh_sandbox=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143

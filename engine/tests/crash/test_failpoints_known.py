@@ -1,4 +1,4 @@
-"""Every transaction of the services has a case in which the process dies there, and every case a transaction."""
+"""Check that every transaction of the services has a crash case, and every case a transaction."""
 
 import ast
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from tests.support.services import PROJECT
 API = PROJECT / "engine" / "src" / "api"
 
 
-HANDED_ON = {"transaction": 0, "_take_up": 1}
-"""Calls that take the body of a transaction, and as which argument."""
+HANDED_ON = {"transaction": 0, "_process": 1}
+"""Calls that take the body of a transaction, and the position of that argument."""
 
 
 class _Sites(ast.NodeVisitor):
-    """The names that the store gives to the failpoints of a module's transactions (`adapters/store/store.py`)."""
+    """Collect the names of the failpoints that the store adds to a module's transactions."""
 
     def __init__(self, module: str) -> None:
         self.names: set[str] = set()
@@ -49,14 +49,14 @@ class _Sites(ast.NodeVisitor):
         self._scope.pop()
 
     def _named(self, body: ast.expr) -> Iterator[str]:
-        """A body written in place is named after the function around it, a method by its own name."""
+        """Yield the names of a body: an inline body is named after the enclosing function, a method after itself."""
         if isinstance(body, ast.Lambda) or (isinstance(body, ast.Name) and body.id == "body"):
             yield self._scope[-1]
             return
         if isinstance(body, ast.Name) and body.id in self._parameters():
-            return  # whoever calls this function with a body is the site
+            return  # the callers that pass a body to this function are the sites
         methods = [each.attr for each in ast.walk(body) if isinstance(each, ast.Attribute)]
-        if not methods:  # chosen between beforehand, as in `move = self._promote_one if ... else self._requeue_one`
+        if not methods:  # assigned earlier, as in `move = self._promote_one if ... else self._requeue_one`
             choices = [node for node in ast.walk(self._nodes[-1]) if isinstance(node, ast.IfExp)]
             found = [each for choice in choices for each in (choice.body, choice.orelse)]
             methods = [each.attr for each in found if isinstance(each, ast.Attribute)]
@@ -71,24 +71,24 @@ class _Sites(ast.NodeVisitor):
 
 def sites() -> set[str]:
     found: set[str] = set()
-    for path in sorted((API / "services").glob("*.py")):
-        visitor = _Sites(path.stem)
+    for path in sorted((API / "services").rglob("*.py")):
+        visitor = _Sites(".".join(path.relative_to(API / "services").with_suffix("").parts))
         visitor.visit(ast.parse(path.read_text()))
         found |= visitor.names
     return found
 
 
 @pytest.mark.promise("once", "recovery")
-def test_every_transaction_of_the_services_has_its_crash() -> None:
+def test_every_service_transaction_has_a_crash_case() -> None:
     assert sites() == set(TRANSACTIONS)
 
 
-def test_only_services_have_transactions() -> None:
+def test_only_services_open_transactions() -> None:
     others = [path for part in ("agent", "endpoints", "middleware") for path in (API / part).glob("*.py")]
     assert [path.name for path in others if ".transaction(" in path.read_text()] == []
 
 
-def test_every_other_failpoint_has_its_crash() -> None:
+def test_every_other_failpoint_has_a_crash_case() -> None:
     passed: set[str] = set()
     for path in API.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,31 +1,31 @@
-"""What an owner hears of its change when it has lost its run: the truth, which is recorded, and nothing else is."""
+"""Test results that reach an engine after it lost its run: the true outcome is recorded, and nothing else changes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
+from skyflo_common.clock import SystemClock
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.store.store import open_store
 from src.api.schemas.records import Execution, JournalEvent
-from src.api.utils.clock import SystemClock
+from tests.support.core_harness import CoreHarness, FakeToolServer, open_core_harness
 from tests.support.waiting import eventually
-from tests.support.workshop import Bench, Toolbox, open_bench
 
 LEASE = 15
 
 
 class Two:
-    """Two cores on one database, and its clock in the test's hands."""
+    """Two cores on one database, with its clock under the test's control."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
-        self.tools: Toolbox
-        self.first: Bench
-        self.second: Bench
+        self.tools: FakeToolServer
+        self.first: CoreHarness
+        self.second: CoreHarness
 
     async def hand_over(self) -> None:
-        """The first one's lease runs out, and the second one takes the run."""
+        """Let the first core's lease expire, so that the second core takes the run."""
         self.now += LEASE * 1000 + 1
         await self.second.core.sweep.once()
 
@@ -39,19 +39,19 @@ class Two:
 async def two(url: str) -> AsyncIterator[Two]:
     pair, clock = Two(), SystemClock()
     async with open_store(url, clock=lambda: pair.now) as store:
-        pair.tools = Toolbox(store)
+        pair.tools = FakeToolServer(store)
         async with (
-            open_bench(store, LocalBus(clock), clock, pair.tools, lease=LEASE) as pair.first,
-            open_bench(store, LocalBus(clock), clock, pair.tools, lease=LEASE) as pair.second,
+            open_core_harness(store, LocalBus(clock), clock, pair.tools, lease=LEASE) as pair.first,
+            open_core_harness(store, LocalBus(clock), clock, pair.tools, lease=LEASE) as pair.second,
         ):
             yield pair
-        assert pair.tools.wrong == []
+        assert pair.tools.violations == []
 
 
 @pytest.mark.promise("unknown", "one-owner", "once")
-async def test_the_true_end_of_a_change_is_recorded_by_whoever_made_it(store_url: str) -> None:
+async def test_late_result_of_the_former_owner_is_recorded(store_url: str) -> None:
     async with two(store_url) as pair:
-        run_id, [first, second] = await pair.first.asked("change x y")
+        run_id, [first, second] = await pair.first.chat_until_rest("change x y")
         pair.tools.next = ["work"]
         await pair.first.decide(second)
         await pair.first.decide(first)
@@ -74,9 +74,9 @@ async def test_the_true_end_of_a_change_is_recorded_by_whoever_made_it(store_url
 
 
 @pytest.mark.promise("unknown", "one-owner", "once")
-async def test_what_never_ran_stays_so_when_its_sender_comes_late(store_url: str) -> None:
+async def test_late_sender_can_not_run_a_change_settled_as_never_run(store_url: str) -> None:
     async with two(store_url) as pair:
-        run_id, [call_id] = await pair.first.asked("change x")
+        run_id, [call_id] = await pair.first.chat_until_rest("change x")
         pair.tools.next = ["hang"]
         await pair.first.decide(call_id)
         await eventually(lambda: pair.tools.hanging == 1)

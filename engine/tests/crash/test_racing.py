@@ -1,4 +1,4 @@
-"""Many who decide at once: one decision wins, the others are told whose and since when, and each change runs once."""
+"""Test concurrent decisions: one wins, the others learn who decided and when, and each change runs once."""
 
 import asyncio
 import json
@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
+from skyflo_common.clock import SystemClock
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.store.store import open_store
 from src.api.errors import AlreadyDecided
-from src.api.schemas.agent import Started
+from src.api.schemas.agent import StreamStart
 from src.api.services.access import Caller, Role
-from src.api.services.settings import Limits
-from src.api.utils.clock import SystemClock
+from src.api.services.limits import Limits
+from tests.support.core_harness import CoreHarness, FakeToolServer, add_team_members, open_core_harness
 from tests.support.counting_store import CountingStore
 from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE
-from tests.support.workshop import Bench, Toolbox, enrol, open_bench
 
 RACERS = ("ada", "bob", "eve", "ida")
 CALLS_PER_RUN = 25
@@ -31,42 +31,42 @@ UNHURRIED = Limits()
 
 
 @asynccontextmanager
-async def bench(url: str) -> AsyncIterator[tuple[Bench, Toolbox]]:
+async def harness(url: str) -> AsyncIterator[tuple[CoreHarness, FakeToolServer]]:
     clock = SystemClock()
     async with open_store(url) as store:
-        tools = Toolbox(store)
-        async with open_bench(store, LocalBus(clock), clock, tools, limits=UNHURRIED) as opened:
+        tools = FakeToolServer(store)
+        async with open_core_harness(store, LocalBus(clock), clock, tools, limits=UNHURRIED) as opened:
             yield opened, tools
-        assert tools.wrong == []
+        assert tools.violations == []
 
 
 @pytest.mark.promise("one-decision", "once")
-async def test_of_fifty_deciders_one_wins(store_url: str) -> None:
+async def test_one_of_fifty_concurrent_decisions_wins(store_url: str) -> None:
     people = [Caller(f"person-{n}", Role.APPROVER, f"Person {n}") for n in range(50)]
-    async with bench(store_url) as (opened, tools):
-        await enrol(opened.store, *people)
-        run_id, [call_id] = await opened.asked("change x")
+    async with harness(store_url) as (opened, tools):
+        await add_team_members(opened.store, *people)
+        run_id, [call_id] = await opened.chat_until_rest("change x")
         votes = [opened.decide(call_id, approve=n % 2 == 0, caller=person) for n, person in enumerate(people)]
         answers = await asyncio.gather(*votes, return_exceptions=True)
-        [winner] = [person for person, answer in zip(people, answers, strict=True) if isinstance(answer, Started)]
+        [winner] = [person for person, answer in zip(people, answers, strict=True) if isinstance(answer, StreamStart)]
         await opened.until(run_id, "completed")
         approval = await opened.approval(call_id)
-        assert approval.decided_by == winner.name
+        assert approval.decided_by == winner.id
         approved = people.index(winner) % 2 == 0
         assert (approval.status, tools.effects[call_id]) == (("consumed", 1) if approved else ("denied", 0))
         for answer in answers:
             if isinstance(answer, AlreadyDecided):
-                assert answer.extra["decided_by"] == winner.name
+                assert answer.extra["decided_by"] == winner.id
                 assert answer.extra["decided_at"] == approval.decided_at
                 assert answer.extra["decision"] == ("approved" if approved else "denied")
             else:
-                assert isinstance(answer, Started), answer
+                assert isinstance(answer, StreamStart), answer
 
 
 @pytest.mark.promise("one-decision")
-async def test_the_same_person_says_the_same_again(store_url: str) -> None:
-    async with bench(store_url) as (opened, tools):
-        run_id, [call_id] = await opened.asked("change x")
+async def test_repeated_decision_of_the_same_person_is_accepted(store_url: str) -> None:
+    async with harness(store_url) as (opened, tools):
+        run_id, [call_id] = await opened.chat_until_rest("change x")
         answers = await asyncio.gather(*(opened.decide(call_id) for _ in range(20)))
         assert answers == [answers[0]] * 20, "each is led to the same event"
         await opened.until(run_id, "completed")
@@ -75,12 +75,12 @@ async def test_the_same_person_says_the_same_again(store_url: str) -> None:
 
 
 class Racer(subprocess.Popen[str]):
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self.stdin is not None
         self.stdin.write(line + "\n")
         self.stdin.flush()
 
-    def told(self) -> str:
+    def read_line(self) -> str:
         assert self.stdout is not None
         return self.stdout.readline().strip()
 
@@ -96,26 +96,26 @@ def racers(url: str, folder: Path) -> Iterator[dict[str, Racer]]:
             racer = stack.enter_context(Racer(command, env=environment, stdin=pipe, stdout=pipe, text=True))
             stack.callback(racer.kill)
             started[name] = racer
-        assert [racer.told() for racer in started.values()] == ["ready"] * len(RACERS)
+        assert [racer.read_line() for racer in started.values()] == ["ready"] * len(RACERS)
         yield started
 
 
 async def _pending(url: str, calls: int) -> tuple[list[str], list[str]]:
-    """Runs that wait for decisions on so many calls."""
+    """Create runs that wait for decisions on `calls` calls. Returns their ids and the calls' ids."""
     runs, asked = [], []
-    async with bench(url) as (opened, _):
-        await enrol(opened.store, *(Caller(name, Role.APPROVER, name) for name in RACERS))
+    async with harness(url) as (opened, _):
+        await add_team_members(opened.store, *(Caller(name, Role.APPROVER, name) for name in RACERS))
         for n in range(calls // CALLS_PER_RUN):
             words = " ".join(f"thing-{n}-{k}" for k in range(CALLS_PER_RUN))
-            run_id, ids = await opened.asked(f"change {words}")
+            run_id, ids = await opened.chat_until_rest(f"change {words}")
             runs.append(run_id)
             asked += ids
     return runs, asked
 
 
 async def _settled(url: str, runs: list[str], calls: list[str]) -> dict[str, Any]:
-    """The approvals, once every run has ended."""
-    async with bench(url) as (opened, _):
+    """Wait until every run has ended and return the approvals."""
+    async with harness(url) as (opened, _):
         for run_id in runs:
             await opened.until(run_id, "completed")
         return {call_id: await opened.approval(call_id) for call_id in calls}
@@ -123,7 +123,7 @@ async def _settled(url: str, runs: list[str], calls: list[str]) -> dict[str, Any
 
 @pytest.mark.promise("one-decision", "once")
 @pytest.mark.parametrize(("database", "calls"), [("postgres", 200), ("sqlite", 50)])
-def test_processes_race_over_many_approvals(
+def test_racing_processes_run_each_change_once(
     request: pytest.FixtureRequest, database: str, calls: int, tmp_path: Path
 ) -> None:
     url = str(request.getfixturevalue(f"{database}_store_url"))
@@ -131,11 +131,11 @@ def test_processes_race_over_many_approvals(
     assert len(asked) == calls
     with racers(url, tmp_path / "effects") as started:
         for at, racer in enumerate(started.values()):
-            racer.say(json.dumps({call_id: (n + at) % 2 == 0 for n, call_id in enumerate(asked)}))
-        answers = {name: json.loads(racer.told()) for name, racer in started.items()}
+            racer.send(json.dumps({call_id: (n + at) % 2 == 0 for n, call_id in enumerate(asked)}))
+        answers = {name: json.loads(racer.read_line()) for name, racer in started.items()}
         approvals = asyncio.run(_settled(url, runs, asked))
         for racer in started.values():
-            racer.say("end")
+            racer.send("end")
             assert racer.wait(timeout=PATIENCE) == 0
     counting = CountingStore(tmp_path / "effects")
     effects = Counter(effect.approval for effect in counting.effects())
@@ -149,6 +149,6 @@ def test_processes_race_over_many_approvals(
         assert losers == [said] * (len(RACERS) - 1)
         assert effects[call_id] == (approval.status == "consumed"), approval
         assert approval.status in ("consumed", "denied"), approval
-    # SQLite's lock is not fair: on a busy machine one process may have it for as long as it asks.
+    # SQLite's lock is not fair: on a busy machine one process may get it for all of its requests.
     raced = len({approval.decided_by for approval in approvals.values()}) > 1
     assert raced or database == "sqlite", "nobody raced"

@@ -1,4 +1,4 @@
-"""One cluster, one scripted model and one engine for all of these tests; each has a namespace of its own."""
+"""Provide one cluster, one scripted model and one engine for all tests; each test has its own namespace."""
 
 import asyncio
 import os
@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
 from tests.support.model_script import Script
-from tests.support.person import Person
-from tests.support.product import Product, engine
-from tests.support.scripted_model import ScriptedModel, in_thread
+from tests.support.product import Product, start_product
+from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
 from tests.support.services import Cluster
 
 
@@ -27,35 +27,36 @@ def administrator(cluster: Cluster) -> Kubectl:
 
 @pytest.fixture(scope="session")
 def model() -> Iterator[ScriptedModel]:
-    with in_thread(Script()) as scripted:
+    with scripted_model_in_thread(Script()) as scripted:
         yield scripted
 
 
 @pytest.fixture
 def kubectl(administrator: Kubectl) -> Iterator[Kubectl]:
-    """In a namespace of the test's own."""
-    mine = administrator.in_namespace_of_its_own()
+    """Create a namespace for this test."""
+    mine = administrator.with_own_namespace()
     yield mine
     administrator("delete", "namespace", mine.namespace, "--wait=false")
 
 
 @pytest.fixture(scope="session")
 def started_product(
-    administrator: Kubectl, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+    administrator: Kubectl, model: ScriptedModel, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("product")
-    with engine(folder, model, administrator.kubeconfig, CLUSTERS=administrator.context) as running:
-        asyncio.run(running.listens())
+    helm = {"HELM_BINARY": cluster.helm} if cluster.helm else {}
+    with start_product(folder, model, administrator.kubeconfig, CLUSTERS=administrator.context, **helm) as running:
+        asyncio.run(running.wait_until_tools_are_listed())
         yield Product(running, model, administrator, folder)
 
 
 @pytest.fixture
 def product(started_product: Product, kubectl: Kubectl) -> Product:
-    """The engine that all share, and the test's own namespace."""
+    """Return the shared engine with this test's namespace."""
     return replace(started_product, kubectl=kubectl)
 
 
 @pytest.fixture
-async def me(product: Product) -> AsyncIterator[Person]:
-    async with product.engine.person() as person:
+async def me(product: Product) -> AsyncIterator[ApiUser]:
+    async with product.engine.open_user() as person:
         yield person

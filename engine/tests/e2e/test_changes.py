@@ -1,12 +1,12 @@
-"""Every kind of change on a real cluster: shown, approved, run once, exactly as shown."""
+"""Test every kind of change on a real cluster: previewed, approved, and run once exactly as previewed."""
 
 from typing import Any
 
 import pytest
 
+from tests.support.api_user import Answer, ApiUser
 from tests.support.kubectl import Kubectl, Object
-from tests.support.person import Answer, Person
-from tests.support.product import Product, call
+from tests.support.product import Product, tool_call
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 MANIFEST = """
@@ -17,9 +17,9 @@ spec: {{replicas: 5}}
 """
 
 
-async def asked_for(product: Product, me: Person, tool: str, **arguments: Any) -> Answer:
-    """The model asks for one change; it waits for a decision."""
-    product.says(call(tool, namespace=product.kubectl.namespace, **arguments), "Done.")
+async def asked_for(product: Product, me: ApiUser, tool: str, **arguments: Any) -> Answer:
+    """Let the model propose one change, which then waits for a decision."""
+    product.set_script(tool_call(tool, namespace=product.kubectl.namespace, **arguments), "Done.")
     asked = await me.ask("Change it")
     assert len(asked.waiting) == 1, asked.events
     return asked
@@ -30,8 +30,8 @@ def generation(found: Object) -> int:
 
 
 @pytest.mark.promise("once", "no-approval-no-effect")
-async def test_a_patch_runs_once_though_decided_twice(product: Product, me: Person) -> None:
-    before = product.kubectl.deployment()
+async def test_patch_decided_twice_runs_once(product: Product, me: ApiUser) -> None:
+    before = product.kubectl.create_deployment()
     patch = {"spec": {"template": {"metadata": {"annotations": {"release": "two"}}}}}
     asked = await asked_for(product, me, "k8s_patch", kind="deployment", name="web", patch=patch)
     assert "+        release: two" in asked["tool.awaiting_approval"]["preview"]["diff"]
@@ -48,8 +48,8 @@ async def test_a_patch_runs_once_though_decided_twice(product: Product, me: Pers
 
 
 @pytest.mark.promise("no-approval-no-effect")
-async def test_a_restart_touches_the_pod_template_alone(product: Product, me: Person) -> None:
-    before = product.kubectl.deployment()
+async def test_restart_changes_only_the_pod_template(product: Product, me: ApiUser) -> None:
+    before = product.kubectl.create_deployment()
     asked = await asked_for(product, me, "k8s_rollout_restart", kind="Deployment", name="web")
     await me.decide(asked, asked.waiting[0])
     after = product.kubectl.get("deployment", "web")
@@ -59,12 +59,12 @@ async def test_a_restart_touches_the_pod_template_alone(product: Product, me: Pe
 
 
 @pytest.mark.promise("no-approval-no-effect")
-async def test_what_is_denied_stays_and_what_is_approved_is_deleted(product: Product, me: Person) -> None:
+async def test_denied_deletion_is_skipped_and_approved_one_runs(product: Product, me: ApiUser) -> None:
     product.kubectl("create", "configmap", "old", "--from-literal=a=1")
     asked = await asked_for(product, me, "k8s_delete", kind="configmap", name="old")
     await me.decide(asked, asked.waiting[0], approve=False, reason="still in use")
     assert product.kubectl.exists("configmap", "old")
-    assert "still in use" in str(product.model.asked[-1].body)
+    assert "still in use" in str(product.model.requests[-1].body)
 
     asked = await asked_for(product, me, "k8s_delete", kind="configmap", name="old")
     assert asked["tool.awaiting_approval"]["risk"] == "destructive"
@@ -72,12 +72,12 @@ async def test_what_is_denied_stays_and_what_is_approved_is_deleted(product: Pro
     assert not product.kubectl.exists("configmap", "old")
 
 
-async def test_fields_of_another_manager_are_taken_over_only_by_force_that_is_shown(
-    product: Product, me: Person
-) -> None:
-    product.kubectl.deployment(replicas=2)
+async def test_fields_of_another_manager_need_force_in_the_preview(product: Product, me: ApiUser) -> None:
+    product.kubectl.create_deployment(replicas=2)
     manifests = MANIFEST.format(namespace=product.kubectl.namespace)
-    product.says(call("k8s_apply", manifests=manifests), call("k8s_apply", manifests=manifests, force=True), "Done.")
+    product.set_script(
+        tool_call("k8s_apply", manifests=manifests), tool_call("k8s_apply", manifests=manifests, force=True), "Done."
+    )
     asked = await me.ask("Apply it")
     assert "somebody" in asked["tool.error"]["error"]
     shown = asked["tool.awaiting_approval"]
@@ -96,8 +96,8 @@ def scaled(kubectl: Kubectl) -> int:
 
 
 @pytest.mark.promise("fresh")
-async def test_an_object_edited_meanwhile_is_shown_anew_and_asked_for_again(product: Product, me: Person) -> None:
-    product.kubectl.deployment(replicas=2)
+async def test_concurrently_edited_object_needs_a_new_approval(product: Product, me: ApiUser) -> None:
+    product.kubectl.create_deployment(replicas=2)
     asked = await asked_for(product, me, "k8s_scale", kind="deployment", name="web", replicas=4)
     product.kubectl("scale", "deployment", "web", "--replicas=3")
 
@@ -115,8 +115,8 @@ async def test_an_object_edited_meanwhile_is_shown_anew_and_asked_for_again(prod
 
 
 @pytest.mark.promise("fresh")
-async def test_status_and_untouched_fields_do_not_make_a_preview_stale(product: Product, me: Person) -> None:
-    product.kubectl.deployment(replicas=2)
+async def test_status_and_untouched_fields_do_not_make_a_preview_stale(product: Product, me: ApiUser) -> None:
+    product.kubectl.create_deployment(replicas=2)
     asked = await asked_for(product, me, "k8s_scale", kind="deployment", name="web", replicas=4)
     condition = {"type": "Noted", "status": "True", "reason": "Test", "message": "a controller wrote this"}
     product.kubectl.patch("deployment", "web", {"status": {"conditions": [condition]}}, "--subresource=status")

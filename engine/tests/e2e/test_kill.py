@@ -1,4 +1,4 @@
-"""kill -9 in the middle of an approved change: it is not repeated, and the record says what ran."""
+"""Kill the engine with SIGKILL during an approved change: it is not repeated, and the record says what ran."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.api_user import Answer, ApiUser
 from tests.support.kubectl import Kubectl
-from tests.support.person import Answer, Person
-from tests.support.product import Engine, Product, call, engine
+from tests.support.product import Product, UpProcess, start_product, tool_call
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import eventually
 
@@ -18,7 +18,7 @@ QUICK = {"RUN_LEASE_SECONDS": "2", "RUN_SWEEP_SECONDS": "1"}
 
 
 @dataclass
-class Bench:
+class RestartableProduct:
     """Engines on one data folder, one after the other."""
 
     folder: Path
@@ -26,37 +26,38 @@ class Bench:
     kubectl: Kubectl
     stack: ExitStack
 
-    async def start(self, **environment: str) -> Engine:
-        starting = engine(
+    async def start(self, **environment: str) -> UpProcess:
+        starting = start_product(
             self.folder, self.model, self.kubectl.kubeconfig, **QUICK, CLUSTERS=self.kubectl.context, **environment
         )
         self.folder.mkdir(exist_ok=True)
         (self.folder / "said.log").write_text("")
         started = self.stack.enter_context(starting)
-        await started.listens()
+        await started.wait_until_tools_are_listed()
         return started
 
 
 @pytest.fixture
-def bench(tmp_path: Path, model: ScriptedModel, kubectl: Kubectl) -> Iterator[Bench]:
+def restartable(tmp_path: Path, model: ScriptedModel, kubectl: Kubectl) -> Iterator[RestartableProduct]:
     with ExitStack() as stack:
-        yield Bench(tmp_path / "kill", model, kubectl, stack)
+        yield RestartableProduct(tmp_path / "kill", model, kubectl, stack)
 
 
-async def killed_in_a_change(bench: Bench, failpoint: str) -> tuple[Answer, int]:
-    """An engine that dies while it carries out an approved change; its conversation, and the generation before."""
-    bench.kubectl.deployment(replicas=2)
-    before = generation(bench.kubectl)
-    running = await bench.start(SKYFLO_TESTING="1", SKYFLO_FAILPOINTS=f"{failpoint}=kill")
-    product = Product(running, bench.model, bench.kubectl, bench.folder)
-    product.says(
-        call("k8s_scale", kind="deployment", name="web", namespace=bench.kubectl.namespace, replicas=4), "That is that."
+async def killed_in_a_change(restartable: RestartableProduct, failpoint: str) -> tuple[Answer, int]:
+    """Kill an engine while it runs an approved change. Returns the conversation's events and the earlier generation."""
+    restartable.kubectl.create_deployment(replicas=2)
+    before = generation(restartable.kubectl)
+    running = await restartable.start(SKYFLO_TESTING="1", SKYFLO_FAILPOINTS=f"{failpoint}=kill")
+    product = Product(running, restartable.model, restartable.kubectl, restartable.folder)
+    product.set_script(
+        tool_call("k8s_scale", kind="deployment", name="web", namespace=restartable.kubectl.namespace, replicas=4),
+        "That is that.",
     )
-    async with running.person() as me:
+    async with running.open_user() as me:
         asked = await me.ask("Scale web to four")
         with pytest.raises(httpx.HTTPError):
             await me.decide(asked, asked.waiting[0])
-    assert await running.died() == -9
+    assert await running.wait_for_exit() == -9
     return asked, before
 
 
@@ -64,37 +65,37 @@ def generation(kubectl: Kubectl) -> int:
     return int(kubectl.get("deployment", "web")["metadata"]["generation"])
 
 
-async def rested(me: Person, asked: Answer) -> Answer:
-    """All that the run says, once it has come to rest."""
+async def rested(me: ApiUser, asked: Answer) -> Answer:
+    """Wait until the run rests and return all of its events."""
 
     async def rests() -> bool:
         run = (await me.client.get(f"/agent/runs/{asked.run_id}")).json()
         return run["state"] not in ("queued", "running")
 
-    await eventually(rests, 40, "the end of the run")
+    await eventually(rests, what="the end of the run")
     return await me.follow(asked.run_id)
 
 
 @pytest.mark.promise("once", "recovery", "unknown")
-async def test_a_change_that_ran_is_not_repeated_and_its_result_is_found(bench: Bench) -> None:
-    asked, before = await killed_in_a_change(bench, "ledger.send:after")
-    assert generation(bench.kubectl) == before + 1
-    again = await bench.start()
-    async with again.person() as me:
+async def test_change_that_ran_before_the_kill_is_not_repeated(restartable: RestartableProduct) -> None:
+    asked, before = await killed_in_a_change(restartable, "ledger.send:after")
+    assert generation(restartable.kubectl) == before + 1
+    again = await restartable.start()
+    async with again.open_user() as me:
         whole = await rested(me, asked)
         approval = await me.approval(asked.waiting[0])
     assert [event["call_id"] for event in whole.all("tool.result")] == asked.waiting
     assert approval["outcome"] == "succeeded"
     assert whole.last["status"] == "completed"
     assert whole.text == "That is that."
-    assert generation(bench.kubectl) == before + 1
+    assert generation(restartable.kubectl) == before + 1
 
 
 @pytest.mark.promise("once", "recovery", "unknown")
-async def test_a_change_that_was_never_sent_is_said_to_have_never_run(bench: Bench) -> None:
-    asked, before = await killed_in_a_change(bench, "ledger.send:before")
-    again = await bench.start()
-    async with again.person() as me:
+async def test_unsent_change_is_recorded_as_never_run(restartable: RestartableProduct) -> None:
+    asked, before = await killed_in_a_change(restartable, "ledger.send:before")
+    again = await restartable.start()
+    async with again.open_user() as me:
         whole = await rested(me, asked)
         approval = await me.approval(asked.waiting[0])
         verified = await me.verify(asked.waiting[0])
@@ -103,4 +104,4 @@ async def test_a_change_that_was_never_sent_is_said_to_have_never_run(bench: Ben
     assert (approval["outcome"], approval["error"]) == ("failed", whole["tool.error"]["error"])
     assert verified.status_code == 409
     assert whole.last["status"] == "completed"
-    assert generation(bench.kubectl) == before
+    assert generation(restartable.kubectl) == before

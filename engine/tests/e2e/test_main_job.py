@@ -1,4 +1,4 @@
-"""The main job by its two documented commands: a question, and a change that a person approves."""
+"""Test the two documented commands: a question, and a change that a person approves."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.kubectl import Object
-from tests.support.product import Product, call
+from tests.support.product import Product, tool_call
 from tests.support.waiting import PATIENCE
 
 curl = shutil.which("curl")
@@ -27,7 +27,7 @@ curl -N -H "Content-Type: application/json" \\
 
 
 def typed(command: str, product: Product, **filled: str) -> list[Object]:
-    """The events that the command prints, typed as documented but for the port and what stands in angle brackets."""
+    """Run a documented command with its port and placeholders filled in; return the printed events."""
     port = product.engine.address.rpartition(":")[2]
     for name, value in {"localhost:8080": f"localhost:{port}", **filled}.items():
         command = command.replace(name, value)
@@ -49,7 +49,7 @@ def text(events: list[Object]) -> str:
 def test_pods_are_listed_by_the_documented_command(product: Product) -> None:
     product.kubectl("run", "seen", "--image=registry.example/app:1", "--namespace=default")
     try:
-        product.says(call("k8s_get", kind="pods", namespace="default"), "There is one pod.")
+        product.set_script(tool_call("k8s_get", kind="pods", namespace="default"), "There is one pod.")
         events = typed(ASK, product)
     finally:
         product.kubectl("delete", "pod", "seen", "--namespace=default", "--wait=false")
@@ -62,12 +62,12 @@ def test_pods_are_listed_by_the_documented_command(product: Product) -> None:
 
 @pytest.mark.skipif(curl is None, reason="no curl")
 @pytest.mark.promise("bound", "once")
-def test_a_deployment_is_scaled_after_approval_as_shown_and_verified(product: Product) -> None:
+def test_deployment_is_scaled_after_approval_and_verified(product: Product) -> None:
     kubectl = product.kubectl
-    before = kubectl.deployment("web", replicas=2)
-    product.says(
-        call("k8s_scale", kind="deployment", name="web", namespace=kubectl.namespace, replicas=4),
-        call("k8s_get", kind="deployment", name="web", namespace=kubectl.namespace, output="yaml"),
+    before = kubectl.create_deployment("web", replicas=2)
+    product.set_script(
+        tool_call("k8s_scale", kind="deployment", name="web", namespace=kubectl.namespace, replicas=4),
+        tool_call("k8s_get", kind="deployment", name="web", namespace=kubectl.namespace, output="yaml"),
         "It has four replicas now.",
     )
     asked = typed(ASK.replace("List pods in default", "Scale web to four"), product)

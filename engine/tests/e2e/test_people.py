@@ -1,4 +1,4 @@
-"""Kubernetes' own RBAC and audit log see the people: whoever asks when looking, whoever approves when changing."""
+"""Test that Kubernetes RBAC and audit log see the requester for reads and the approver for changes."""
 
 import json
 import secrets
@@ -10,7 +10,7 @@ import pytest
 
 from src.api.adapters.store.store import open_store
 from tests.support.kubectl import Kubectl, Object
-from tests.support.product import Product, call, engine
+from tests.support.product import Product, start_product, tool_call
 from tests.support.scripted_model import ScriptedModel
 from tests.support.services import Cluster
 from tests.support.team import Team
@@ -20,19 +20,19 @@ SHOP = "shop"
 
 @dataclass(frozen=True)
 class Shop:
-    """The namespace in which alice edits and bob views, and an engine whose own identity may only look."""
+    """A namespace that alice may edit and bob may view, and an engine whose own identity may only read."""
 
     product: Product
     audit_log: Any
 
     def requests(self, word: str) -> list[Object]:
-        """What the API server has written down about this, but for what its administrator did."""
+        """Return the audited requests that mention this word, without the administrator's."""
         return [json.loads(line) for line in self.audit_log.read_text().splitlines() if word in line]
 
 
 @pytest.fixture(scope="module")
 def people(cluster: Cluster, administrator: Kubectl) -> str:
-    """The context of the tool server's own identity."""
+    """Return the context of the tool server's own identity."""
     if f"{cluster.context}-alice" not in cluster.kubeconfig.read_text():
         pytest.skip("NOT TESTED: people: TEST_KUBECONFIG is a cluster without them")
     return f"{cluster.context}-skyflo"
@@ -44,13 +44,13 @@ def staffed(
 ) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("people")
     settings = {"CLUSTERS": people, "KUBERNETES_IMPERSONATE": "true", "REGISTRATION_ENABLED": "true"}
-    with engine(folder, model, administrator.kubeconfig, **settings) as running:
+    with start_product(folder, model, administrator.kubeconfig, **settings) as running:
         yield Product(running, model, replace(administrator, namespace=SHOP), folder)
 
 
 @pytest.fixture
 async def shop(staffed: Product, cluster: Cluster) -> Shop:
-    await staffed.engine.listens()
+    await staffed.engine.wait_until_listening()
     return Shop(staffed, cluster.audit_log)
 
 
@@ -62,7 +62,7 @@ async def team(shop: Shop) -> AsyncIterator[Team]:
 
 @pytest.fixture
 def note(shop: Shop) -> Iterator[str]:
-    """A ConfigMap in shop."""
+    """Create a ConfigMap in the namespace."""
     name = f"note-{secrets.token_hex(4)}"
     shop.product.kubectl("create", "configmap", name, "--from-literal=a=1")
     yield name
@@ -70,16 +70,16 @@ def note(shop: Shop) -> Iterator[str]:
 
 
 def patched(note: str) -> Any:
-    return call("k8s_patch", kind="configmap", name=note, namespace=SHOP, patch={"data": {"a": "2"}})
+    return tool_call("k8s_patch", kind="configmap", name=note, namespace=SHOP, patch={"data": {"a": "2"}})
 
 
-@pytest.mark.promise("authorised", "reason-travels")
-async def test_the_audit_log_sees_who_asked_and_who_approved(shop: Shop, team: Team, note: str) -> None:
+@pytest.mark.promise("authorised", "attribution")
+async def test_kubernetes_audit_log_names_requester_and_approver(shop: Shop, team: Team, note: str) -> None:
     await team.add("alice", "member", "alice", "developers")
     await team.add("ann", "approver", "ann", "developers")
-    look = call("k8s_get", kind="configmap", name=note, namespace=SHOP)
-    shop.product.says(look, patched(note), "Done.")
-    async with team.person("alice") as alice, team.person("ann") as ann:
+    look = tool_call("k8s_get", kind="configmap", name=note, namespace=SHOP)
+    shop.product.set_script(look, patched(note), "Done.")
+    async with team.open_user("alice") as alice, team.open_user("ann") as ann:
         asked = await alice.ask("Change it")
         assert asked["tool.awaiting_approval"]["preview"]["allowed"]["allowed"] is True
         done = await ann.decide(asked, asked.waiting[0])
@@ -95,10 +95,12 @@ async def test_the_audit_log_sees_who_asked_and_who_approved(shop: Shop, team: T
 
 
 @pytest.mark.promise("authorised", "fail-closed")
-async def test_who_may_see_nothing_is_told_so(shop: Shop, team: Team, note: str) -> None:
+async def test_user_without_rights_gets_an_explanation(shop: Shop, team: Team, note: str) -> None:
     await team.add("eve", "member", "eve")
-    shop.product.says(call("k8s_get", kind="configmap", name=note, namespace=SHOP), patched(note), "I may not.")
-    async with team.person("eve") as eve:
+    shop.product.set_script(
+        tool_call("k8s_get", kind="configmap", name=note, namespace=SHOP), patched(note), "I may not."
+    )
+    async with team.open_user("eve") as eve:
         asked = await eve.ask("Look, and change it")
     looked, changed = asked.all("tool.error")
     assert "forbidden" in looked["error"]
@@ -108,14 +110,14 @@ async def test_who_may_see_nothing_is_told_so(shop: Shop, team: Team, note: str)
 
 
 @pytest.mark.promise("bound", "fail-closed")
-async def test_what_the_requester_may_not_try_is_shown_to_the_approver_first(shop: Shop, team: Team, note: str) -> None:
+async def test_forbidden_preview_is_shown_again_to_the_approver(shop: Shop, team: Team, note: str) -> None:
     await team.add("bob", "member", "bob", "viewers")
     await team.add("alicia", "approver", "alice", "developers")
-    shop.product.says(patched(note), "Done.")
-    async with team.person("bob") as bob, team.person("alicia") as alicia:
+    shop.product.set_script(patched(note), "Done.")
+    async with team.open_user("bob") as bob, team.open_user("alicia") as alicia:
         asked = await bob.ask("Change it")
         assert "not checked by the API server" in asked["tool.awaiting_approval"]["preview"]["no_preview"]
-        refused = await bob.decided(asked, asked.waiting[0])
+        refused = await bob.post_decision(asked, asked.waiting[0])
         assert refused.status_code == 403, refused.text
         again = await alicia.decide(asked, asked.waiting[0])
         assert again["tool.awaiting_approval"]["supersedes"] == asked.waiting[0]

@@ -1,9 +1,9 @@
-"""A client that leaves in the middle of an answer, and returns."""
+"""Test a client that disconnects during an answer and reconnects."""
 
 import pytest
 
+from tests.support.api_user import ApiUser, Event, read_events
 from tests.support.model_script import Reply, Rule, Script, Step
-from tests.support.person import Event, Person, read_events
 from tests.support.product import Product
 
 WORDS = [f"word{n} " for n in range(150)]
@@ -11,10 +11,10 @@ SPEAKS = Script(rules=[Rule(reply=Reply(steps=[Step(text="".join(WORDS), pieces=
 
 
 @pytest.mark.promise("detached", "replay")
-async def test_the_text_is_whole_for_a_client_that_left_after_twenty_tokens(product: Product, me: Person) -> None:
+async def test_client_that_reconnects_after_twenty_tokens_gets_the_whole_text(product: Product, me: ApiUser) -> None:
     product.model.script = SPEAKS
     seen: list[Event] = []
-    async with me.asking("Speak at length") as response:
+    async with me.open_chat("Speak at length") as response:
         async for event in read_events(response):
             seen.append(event)
             if sum(one["type"] == "token" for one in seen) == 20:
@@ -28,4 +28,4 @@ async def test_the_text_is_whole_for_a_client_that_left_after_twenty_tokens(prod
     numbers = [event["seq"] for event in seen if "seq" in event]
     assert numbers == sorted(set(numbers))
     assert seen[-1]["type"] == "workflow_complete"
-    assert product.model.asked[-1].ended == "whole"
+    assert product.model.requests[-1].ended == "whole"

@@ -1,4 +1,4 @@
-"""`python -m src.api.up`, which is `make up`: what it says, where it listens, how it ends."""
+"""Test `python -m src.api.up`, which `make up` runs: its output, its address and its end."""
 
 import json
 import os
@@ -20,14 +20,14 @@ ENGINE = Path(__file__).parents[2]
 
 
 class Up:
-    """The process, its output so far, and the tool server that it has started."""
+    """The process, its output so far, and the tool server that it started."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.said = ""
 
     def until(self, part: str) -> str:
-        """Reads what it says until a line holds `part`; the rest of that line."""
+        """Read output until a line contains `part`; return the rest of that line."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.said += line
@@ -40,7 +40,7 @@ class Up:
         return [int(pid) for pid in listed.stdout.split()]
 
     def end(self, seconds: float) -> int:
-        """Its exit code, once it has ended."""
+        """Wait for the process to end and return its exit code."""
         return self.process.wait(timeout=seconds)
 
 
@@ -72,13 +72,13 @@ def started(folder: Path, **environment: str) -> Iterator[Up]:
 
 
 async def gone(pids: list[int]) -> None:
-    """Returns when none of the processes is left."""
+    """Wait until none of the processes exists."""
     await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the end of the children")
 
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, float, list[int]]]:
-    """One start with nothing configured, asked for its health, and stopped by Ctrl-C."""
+    """Start without configuration, ask for its health, and stop it with Ctrl-C."""
     with started(tmp_path_factory.mktemp("up")) as up:
         address = up.until("Skyflo is at ").split()[0]
         with urllib.request.urlopen(f"{address}/api/v1/health", timeout=PATIENCE) as response:  # noqa: S310
@@ -90,21 +90,21 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, float,
         yield up, time.monotonic() - began, children
 
 
-def test_what_is_missing_is_said_with_how_to_set_it(ended: tuple[Up, float, list[int]]) -> None:
+def test_startup_reports_missing_settings_with_advice(ended: tuple[Up, float, list[int]]) -> None:
     said = ended[0].said
     assert "set OPENAI_API_KEY, or LLM_HOST" in said
-    assert "No cluster: ~/.kube/config is not there. Set KUBECONFIG" in said
+    assert "No cluster: ~/.kube/config does not exist. Set KUBECONFIG" in said
     assert "http://localhost:" in said
 
 
-async def test_ctrl_c_stops_all_within_seconds(ended: tuple[Up, float, list[int]]) -> None:
+async def test_ctrl_c_stops_all_processes_within_seconds(ended: tuple[Up, float, list[int]]) -> None:
     _, seconds, children = ended
     assert seconds < 30
     assert children
     await gone(children)
 
 
-async def test_a_kill_leaves_no_orphan(tmp_path: Path) -> None:
+async def test_kill_leaves_no_orphan_process(tmp_path: Path) -> None:
     with started(tmp_path) as up:
         up.until("Skyflo is at ")
         children = up.children()
@@ -114,7 +114,7 @@ async def test_a_kill_leaves_no_orphan(tmp_path: Path) -> None:
         await gone(children)
 
 
-def test_the_cluster_that_was_found_is_named_and_read_only(tmp_path: Path) -> None:
+def test_discovered_cluster_is_named_and_read_only(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.write_text("apiVersion: v1\nkind: Config\ncurrent-context: production\n")
     with started(tmp_path, KUBECONFIG=str(kubeconfig), OPENAI_API_KEY="sk-canary-0123456789") as up:
@@ -124,7 +124,7 @@ def test_the_cluster_that_was_found_is_named_and_read_only(tmp_path: Path) -> No
         assert "canary" not in up.said
 
 
-def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_occupied_port_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         with started(tmp_path, PORT=port) as up:

@@ -1,4 +1,4 @@
-"""A client as the UI is one: posts with an idempotency key, follows by Last-Event-ID, comes back after a loss."""
+"""Use the API as the web UI does: idempotency keys, Last-Event-ID, and reconnects after a lost connection."""
 
 import json
 import time
@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.support.engines import Engine, loopback
+from tests.support.engines import EngineProcess, loopback
 from tests.support.waiting import PATIENCE
 
-__all__ = ["Client", "Talk", "settled"]
+__all__ = ["FollowedRun", "RetryingClient", "raise_if_unavailable"]
 
 T = TypeVar("T")
 ENDED = ("completed", "failed", "stopped")
@@ -21,27 +21,27 @@ LAST = ("workflow_complete", "workflow_error")
 OVER = ("tool.approved", "tool.denied", "tool.expired", "tool.superseded", "tool.stale", "tool.error")
 
 
-class NotNow(Exception):
-    """A 503: on a machine that is busy enough the database makes one wait too long, and a client asks again."""
+class Unavailable(Exception):
+    """The engine answered 503: on a busy machine a database wait exceeded its limit, and clients retry."""
 
 
-def settled(answer: httpx.Response) -> httpx.Response:
-    """The answer, unless it is `NotNow`."""
+def raise_if_unavailable(answer: httpx.Response) -> httpx.Response:
+    """Return the response; raise `Unavailable` for a 503."""
     if answer.status_code == 503:
-        raise NotNow(answer.read().decode())
+        raise Unavailable(answer.read().decode())
     return answer
 
 
 @dataclass
-class Client:
-    """Speaks to an engine that may die at any moment: then it starts it again, unarmed, and repeats what it did.
+class RetryingClient:
+    """A client that restarts a dead engine without failpoints and repeats its request.
 
-    With `restarts=False` it leaves it dead, and raises what httpx does.
+    With `restarts=False` it leaves the engine dead and raises httpx's error.
     """
 
-    engine: Engine
+    engine: EngineProcess
     restarts: bool = True
-    revived: int = 0
+    restart_count: int = 0
     http: httpx.Client = field(default_factory=loopback)
 
     @property
@@ -56,6 +56,11 @@ class Client:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def get_list(self, path: str) -> list[dict[str, Any]]:
+        answer = self.request("GET", path)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json())
+
     def post(self, path: str, body: object = None) -> httpx.Response:
         return self.request("POST", path, body)
 
@@ -63,39 +68,39 @@ class Client:
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         def once() -> httpx.Response:
-            return settled(self.http.request(method, f"{self.url}{path}", json=body, headers=headers))
+            return raise_if_unavailable(self.http.request(method, f"{self.url}{path}", json=body, headers=headers))
 
-        return self.persist(once)
+        return self.retry(once)
 
-    def persist(self, act: Callable[[], T]) -> T:
+    def retry(self, act: Callable[[], T]) -> T:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return act()
-            except (httpx.TransportError, NotNow) as error:
+            except (httpx.TransportError, Unavailable) as error:
                 if not self.restarts:
                     raise
                 if time.monotonic() > deadline:
-                    raise AssertionError(f"no answer; the engine said:\n{self.engine.said()}") from error
-                self.revive()
+                    raise AssertionError(f"no answer; the engine said:\n{self.engine.read_log()}") from error
+                self.restart_engine()
 
-    def revive(self) -> None:
-        """Starts the engine again if it is dead."""
+    def restart_engine(self) -> None:
+        """Start the engine again if it is dead."""
         if self.engine.alive:
             time.sleep(0.02)
             return
         assert (
-            self.engine.killed or self.engine.ended_as_asked
-        ), f"the engine ended by itself; it said:\n{self.engine.said()}"
-        self.revived += 1
+            self.engine.killed or self.engine.terminated_on_request
+        ), f"the engine ended by itself; it said:\n{self.engine.read_log()}"
+        self.restart_count += 1
         self.engine.start()
 
 
 @dataclass
-class Talk:
-    """One message and its run, followed. `events` is what a client holds after dropping what it has seen already."""
+class FollowedRun:
+    """One message and its run. `events` are the received events without duplicates, as a client keeps them."""
 
-    client: Client
+    client: RetryingClient
     text: str
     body: dict[str, Any] = field(default_factory=dict)
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -104,25 +109,25 @@ class Talk:
     events: list[dict[str, Any]] = field(default_factory=list)
     seen: int = 0
 
-    # -- asking and following
+    # -- posting and following
 
     def chat(self) -> None:
-        """Posts the message and follows until the stream ends; with the same key again while it is cut."""
-        if not self.client.persist(self._chat):
+        """Post the message and follow until the stream ends. After a cut, repeat the request with the same key."""
+        if not self.client.retry(self._chat):
             self.follow()
 
     def post(self) -> None:
-        """Posts the message and goes away as soon as the run is known."""
-        self.client.persist(lambda: self._chat(until="ready"))
+        """Post the message and disconnect as soon as the run's id is known."""
+        self.client.retry(lambda: self._chat(until="ready"))
 
     def follow(self) -> None:
-        """Follows from the last event that it has seen until the run rests."""
-        while not self.client.persist(self._follow):
+        """Follow the run from the last received event until it rests."""
+        while not self.client.retry(self._follow):
             pass
 
     def replay(self) -> list[dict[str, Any]]:
-        """The run's events as a client gets them that comes only now."""
-        late = Talk(self.client, self.text, run_id=self.run_id)
+        """Return the run's events as a client receives them that connects only now."""
+        late = FollowedRun(self.client, self.text, run_id=self.run_id)
         late.follow()
         return late.events
 
@@ -140,11 +145,11 @@ class Talk:
     @contextmanager
     def _stream(self, method: str, path: str, **more: Any) -> Iterator[httpx.Response]:
         with self.client.http.stream(method, f"{self.client.url}{path}", **more) as answer:
-            assert settled(answer).status_code == 200, answer.read()
+            assert raise_if_unavailable(answer).status_code == 200, answer.read()
             yield answer
 
     def _take(self, answer: httpx.Response, after: int, until: str | None = None) -> bool:
-        """Takes in what comes; whether the stream ended as it should. Its numbers only ever go up."""
+        """Read a stream and return whether it ended properly. Event numbers must increase."""
         last = ""
         for event in _events(answer):
             last = str(event["type"])
@@ -157,43 +162,43 @@ class Talk:
                     self.events.append(event)
             if last == until:
                 return True
-        return last in LAST or self._rests()
+        return last in LAST or self._is_resting()
 
-    def _rests(self) -> bool:
-        """A stream that begins at the end of a resting run has nothing to say."""
+    def _is_resting(self) -> bool:
+        """Return whether the run rests: a stream that starts after its last event would be empty."""
         return self.run()["state"] in (*ENDED, "awaiting_approval")
 
     # -- deciding
 
     @property
     def open_calls(self) -> list[str]:
-        """The calls that this client was asked to decide on and has not seen decided, in the order asked."""
+        """Return the calls that wait for this client's decision, in the order of their requests."""
         asked = [event["call_id"] for event in self.events if event["type"] == "tool.awaiting_approval"]
         over = {event["call_id"] for event in self.events if event["type"] in OVER}
         return [call for call in asked if call not in over]
 
     def call(self, thing: str) -> str:
-        """The newest call that was asked about this thing."""
+        """Return the newest call that changes this thing."""
         asked = [event for event in self.events if event["type"] == "tool.awaiting_approval"]
         return str(next(event["call_id"] for event in reversed(asked) if event["args"]["name"] == thing))
 
     def decide(self, call_id: str, *, approve: bool = True, **more: object) -> httpx.Response:
-        """Decides and goes away; the decision is repeated until it is answered."""
+        """Send a decision and disconnect. The request is repeated until the engine answers."""
         body = {"approve": approve, "conversation_id": self.conversation_id, **more}
 
         def once() -> httpx.Response:
             with self.client.http.stream("POST", f"{self.client.url}/agent/approvals/{call_id}", json=body) as answer:
-                if settled(answer).status_code != 200:
+                if raise_if_unavailable(answer).status_code != 200:
                     answer.read()
                 return answer
 
-        return self.client.persist(once)
+        return self.client.retry(once)
 
     def stop(self) -> None:
         body = {"conversation_id": self.conversation_id, "run_id": self.run_id}
         assert self.client.post("/agent/stop", body).status_code == 200
 
-    # -- looking
+    # -- reading
 
     def run(self) -> dict[str, Any]:
         return self.client.get(f"/agent/runs/{self.run_id}")
@@ -202,10 +207,10 @@ class Talk:
         return self.client.get(f"/agent/approvals/{call_id}")
 
     def until(self, *states: str) -> None:
-        """Returns when the run is in one of these states; by default when it has ended."""
+        """Wait until the run is in one of these states; by default, until it has ended."""
         deadline = time.monotonic() + PATIENCE
         while (run := self.run())["state"] not in (states or ENDED):
-            said = self.client.engine.said()
+            said = self.client.engine.read_log()
             assert time.monotonic() < deadline, f"the run does not come to rest: {run}; the engine said:\n{said}"
             time.sleep(0.05)
 

@@ -1,20 +1,20 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that advances only when the test moves it."""
 
 import asyncio
 import heapq
 from itertools import count
 
-__all__ = ["FakeClock", "settle"]
+__all__ = ["FakeClock", "run_pending_tasks"]
 
 
-async def settle(rounds: int = 25) -> None:
-    """Lets every task go on until it waits for something that only the test can bring."""
+async def run_pending_tasks(rounds: int = 25) -> None:
+    """Let every task run until it waits for something that only the test can provide."""
     for _ in range(rounds):
         await asyncio.sleep(0)
 
 
 class FakeClock:
-    """`Clock` for tests: `advance` moves it, waking whoever sleeps in the order of their times."""
+    """A `Clock` for tests. `advance` moves the time and wakes sleeping tasks in the order of their deadlines."""
 
     def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
         self._start_ms = start_ms
@@ -25,7 +25,7 @@ class FakeClock:
     def now(self) -> int:
         return self._start_ms + round(self._elapsed * 1000)
 
-    def boot(self) -> float:
+    def monotonic(self) -> float:
         return self._elapsed
 
     async def sleep(self, seconds: float) -> None:
@@ -34,13 +34,13 @@ class FakeClock:
         await waiter
 
     async def advance(self, seconds: float) -> None:
-        """Time passes; everything that is due in it has happened when this returns."""
-        await settle()
+        """Advance the time. Everything due within it has run when this returns."""
+        await run_pending_tasks()
         end = self._elapsed + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             self._elapsed, _, waiter = heapq.heappop(self._sleepers)
             if not waiter.done():
                 waiter.set_result(None)
-            await settle()
+            await run_pending_tasks()
         self._elapsed = end
-        await settle()
+        await run_pending_tasks()

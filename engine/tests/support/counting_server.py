@@ -1,15 +1,14 @@
-"""A tool server that counts its effects, and fails in every way a network, a process or a tool can.
+"""A tool server that counts its effects and can fail as networks, processes and tools do.
 
     python -m tests.support.counting_server --data FOLDER [--port 0] [--token T] [--grant-key K] [--legacy]
 
-It prints `{"event": "listening", "port": N}`, serves MCP at `/mcp` and takes orders at `/control`. What it has done
-lies in `FOLDER/effects.db`, committed before it answers, so that `kill -9` loses none of it. With a grant key it keeps
-the contract of our own tool server (grants, settling, evidence); without one it is a stranger's.
+It prints `{"event": "listening", "port": N}`, serves MCP at `/mcp` and accepts orders at `/control`. Its effects are in
+`FOLDER/effects.db`, committed before it answers, so that `kill -9` loses none. With a grant key it follows the contract
+of our own tool server (grants, settling, evidence); without one it acts as a third-party server.
 
 Orders (POST, JSON; any of): `{"fault": name, "tool"?: name, "times"?: n}` arms one of `WIRE_FAULTS` or `TOOL_FAULTS`
-for the next n calls; `{"hints": {tool: {hint: value}}}` and `{"schema": {tool: {...}}}` change what is listed, told to
-clients unless `"notify": false`; `{"set": {name: value}}` changes a thing behind everybody's back;
-`{"reset": true}` forgets everything.
+for the next n calls. `{"hints": {tool: {hint: value}}}` and `{"schema": {tool: {...}}}` change the tool list and notify
+clients unless `"notify": false`. `{"set": {name: value}}` changes a thing without a call. `{"reset": true}` resets all.
 """
 
 import argparse
@@ -37,7 +36,7 @@ FAULTS = WIRE_FAULTS | TOOL_FAULTS
 
 
 class CountingServer:
-    """The application: tools behind a wire that can be made to fail."""
+    """The ASGI application: the tools behind a transport with injectable faults."""
 
     def __init__(self, folder: Path, token: str | None, grant_key: str | None, legacy: bool) -> None:
         self.store = CountingStore(folder)
@@ -50,20 +49,20 @@ class CountingServer:
             on_call_tool=self._tools.call,
             on_subscriptions_listen=ListenHandler(self._bus),
         )
-        control = [Route("/control", self._tell, methods=["GET"]), Route("/control", self._order, methods=["POST"])]
+        control = [Route("/control", self._report, methods=["GET"]), Route("/control", self._control, methods=["POST"])]
         inner = server.streamable_http_app(custom_starlette_routes=control)
         self.app = FaultyWire(inner, self.store, self.transports, token, legacy)
 
-    async def _tell(self, _request: Request) -> JSONResponse:
+    async def _report(self, _request: Request) -> JSONResponse:
         effects = [effect.__dict__ for effect in self.store.effects()]
         return JSONResponse({"effects": effects, "running": self._tools.running, "cancelled": self._tools.cancelled})
 
-    async def _order(self, request: Request) -> JSONResponse:
+    async def _control(self, request: Request) -> JSONResponse:
         order = json.loads(await request.body())
         if "fault" in order:
             if order["fault"] not in FAULTS:
                 return JSONResponse({"error": f"no such fault; there are: {sorted(FAULTS)}"}, 400)
-            self.store.arm(order.get("tool", "*"), order["fault"], order.get("times", 1))
+            self.store.arm_fault(order.get("tool", "*"), order["fault"], order.get("times", 1))
         if order.get("reset"):
             self.store.reset()
             self._tools.restore()
@@ -76,8 +75,8 @@ class CountingServer:
         return JSONResponse({"status": "ok"})
 
 
-class Announced(uvicorn.Server):
-    """Says its port once it can be connected to."""
+class AnnouncingServer(uvicorn.Server):
+    """Print the port once the server accepts connections."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -97,7 +96,7 @@ async def serve(options: argparse.Namespace) -> None:
         log_level="warning",
         timeout_graceful_shutdown=1,
     )
-    await Announced(config).serve()
+    await AnnouncingServer(config).serve()
 
 
 def main() -> None:
@@ -111,12 +110,12 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     options = parser.parse_args()
     if options.parent_pipe:
-        threading.Thread(target=_end_with_the_parent, daemon=True).start()
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
     asyncio.run(serve(options))
 
 
-def _end_with_the_parent() -> None:
-    """Whoever started this is gone when the pipe closes, however it ended."""
+def _exit_with_parent() -> None:
+    """Exit when the pipe closes, which means that the parent process has ended for any reason."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(0)

@@ -1,4 +1,4 @@
-"""What the counting server has done, in a SQLite file that outlives it."""
+"""Store the counting server's effects in a SQLite file that survives a kill."""
 
 import json
 import sqlite3
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS faults (
 
 @dataclass(frozen=True)
 class Effect:
-    """One change that really happened. `approval` is the grant's single-use id, where there was one."""
+    """One change that really happened. `approval` is the single-use id of its grant, if it had one."""
 
     tool: str
     name: str
@@ -30,7 +30,7 @@ class Effect:
 
 
 class CountingStore:
-    """Each method is one committed transaction."""
+    """The server's records. Each method is one committed transaction."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,11 +45,11 @@ class CountingStore:
         self._database.execute("INSERT INTO requests (tool, at) VALUES (?, ?)", (tool, time.time()))
 
     def requests(self, tool: str) -> int:
-        """How many `tools/call` for this tool came in, answered or not."""
+        """Return how many `tools/call` requests for this tool arrived, answered or not."""
         return int(self._one("SELECT count(*) FROM requests WHERE tool = ?", tool))
 
-    def act(self, tool: str, name: str, value: str, approval: str | None) -> None:
-        """The effect."""
+    def apply_change(self, tool: str, name: str, value: str, approval: str | None) -> None:
+        """Apply the change and record its effect."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self.set_thing(name, value)
@@ -68,7 +68,7 @@ class CountingStore:
         return str(found[0]) if found else None
 
     def begin(self, grant: str) -> str | None:
-        """Uses a grant up: None if that worked, else the state that it is in already."""
+        """Consume a grant. Returns None on success, otherwise the grant's present state."""
         sql = "INSERT INTO grants (id, state, effect) VALUES (?, 'started', 'unknown') ON CONFLICT DO NOTHING"
         if self._database.execute(f"{sql} RETURNING id", (grant,)).fetchall():
             return None
@@ -79,12 +79,12 @@ class CountingStore:
         self._database.execute(sql, (state, effect, json.dumps(result), grant))
 
     def grant(self, grant: str) -> str | None:
-        """The state of a grant, without settling it."""
+        """Return the state of a grant without settling it."""
         found = self._database.execute("SELECT state FROM grants WHERE id = ?", (grant,)).fetchone()
         return str(found[0]) if found else None
 
     def settle(self, grant: str) -> dict[str, object]:
-        """The contract's `grant_settle`: a grant never seen is refused from now on."""
+        """Settle a grant as the contract's `grant_settle` does: an unseen grant is refused from then on."""
         sql = "INSERT INTO grants (id, state, effect) VALUES (?, 'revoked', 'none') ON CONFLICT DO NOTHING"
         self._database.execute(sql, (grant,))
         row = self._database.execute("SELECT state, effect, result FROM grants WHERE id = ?", (grant,)).fetchone()
@@ -96,11 +96,11 @@ class CountingStore:
         for table in ("requests", "effects", "things", "grants", "faults"):
             self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
 
-    def arm(self, tool: str, fault: str, times: int) -> None:
+    def arm_fault(self, tool: str, fault: str, times: int) -> None:
         self._database.execute("INSERT INTO faults (tool, fault, times) VALUES (?, ?, ?)", (tool, fault, times))
 
-    def take(self, tool: str, faults: frozenset[str]) -> str | None:
-        """The next armed fault of these for the tool, used up once."""
+    def take_fault(self, tool: str, faults: frozenset[str]) -> str | None:
+        """Consume and return the next armed fault for this tool, out of `faults`."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             rows = self._database.execute("SELECT n, tool, fault FROM faults WHERE times > 0 ORDER BY n").fetchall()

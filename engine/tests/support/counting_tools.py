@@ -51,7 +51,7 @@ _INTERNAL = ("change_thing_preview", "grant_settle", "grant_evidence")
 
 
 class RefusedError(Exception):
-    """The tool says no before it has done anything."""
+    """The tool refuses the call before it changes anything."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -59,12 +59,12 @@ class RefusedError(Exception):
 
 
 class CountingTools:
-    """What is listed and what a call does. `running` and `cancelled` count slow reads."""
+    """The tool list and the tools' behaviour. `running` and `cancelled` count slow reads."""
 
     def __init__(self, store: CountingStore, grant_key: str | None) -> None:
         self.running = 0
         self.cancelled = 0
-        self._all_there = asyncio.Event()
+        self._enough_running = asyncio.Event()
         self._store = store
         self._grant_key = grant_key
         self._hints: dict[str, dict[str, bool]] = {}
@@ -72,7 +72,7 @@ class CountingTools:
         self.restore()
 
     def restore(self) -> None:
-        """The list as it was at the start."""
+        """Restore the original tool list."""
         self._hints = {name: _hints(name) for name in _SCHEMAS}
         self._schemas = dict(_SCHEMAS)
 
@@ -89,12 +89,12 @@ class CountingTools:
         arguments: Arguments = params.arguments or {}
         match params.name:
             case "read_thing":
-                return self._read(str(arguments.get("name", "a")), self._acting(params))
+                return self._read(str(arguments.get("name", "a")), self._impersonated(params))
             case "slow_read":
                 numbers = (int(arguments.get(name, 0)) for name in ("ms", "steps", "together"))
                 return await self._slow(ctx, *numbers)
             case "change_thing_preview":
-                return self._preview(arguments, self._acting(params))
+                return self._preview(arguments, self._impersonated(params))
             case "grant_settle":
                 return _answer(self._store.settle(str(arguments["id"])))
             case "grant_evidence":
@@ -116,8 +116,8 @@ class CountingTools:
             meta=meta or None,
         )
 
-    def _read(self, name: str, acting: Schema) -> types.CallToolResult:
-        fault = self._store.take("read_thing", TOOL_FAULTS)
+    def _read(self, name: str, impersonate_user: Schema) -> types.CallToolResult:
+        fault = self._store.take_fault("read_thing", TOOL_FAULTS)
         if fault == "huge":
             return types.CallToolResult(content=[types.TextContent(type="text", text="x" * 3_000_000)])
         if fault == "secret":
@@ -125,15 +125,15 @@ class CountingTools:
             return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
         if fault is not None:
             return _error("broken", "none", "the read failed")
-        return _answer({"name": name, "value": self._store.thing(name), **acting})
+        return _answer({"name": name, "value": self._store.thing(name), **impersonate_user})
 
     async def _slow(self, ctx: Context, ms: int, steps: int, together: int) -> types.CallToolResult:
-        """Answers after so many milliseconds, and not before so many of these reads are open at the same time."""
+        """Answer after `ms` milliseconds, and not before `together` such reads are open at the same time."""
         self.running += 1
         try:
             if self.running >= together:
-                self._all_there.set()
-            await self._all_there.wait()
+                self._enough_running.set()
+            await self._enough_running.wait()
             for step in range(max(1, steps)):
                 await asyncio.sleep(ms / 1000 / max(1, steps))
                 await ctx.session.report_progress(step + 1, steps, f"step {step + 1}")
@@ -143,10 +143,10 @@ class CountingTools:
         finally:
             self.running -= 1
             if self.running == 0:
-                self._all_there.clear()
+                self._enough_running.clear()
         return _answer({"slept": ms})
 
-    def _preview(self, arguments: Arguments, acting: Schema) -> types.CallToolResult:
+    def _preview(self, arguments: Arguments, impersonate_user: Schema) -> types.CallToolResult:
         name, value = str(arguments["name"]), str(arguments["value"])
         before = self._store.thing(name)
         thing = {"cluster": "local", "apiVersion": "v1", "kind": "Thing", "namespace": "", "name": name}
@@ -160,7 +160,7 @@ class CountingTools:
                 "risk": {"level": "low", "reason": "it is a test"},
                 "preconditions": {"before": _sha256(str(before))},
                 "no_preview": None,
-                **acting,
+                **impersonate_user,
             }
         )
 
@@ -179,12 +179,12 @@ class CountingTools:
             approval = self._grant(params)
         except RefusedError as error:
             return _error(error.code, "none", str(error))
-        fault = self._store.take(params.name, TOOL_FAULTS)
+        fault = self._store.take_fault(params.name, TOOL_FAULTS)
         if fault in ("error_none", "stale"):
             code = "stale_preview" if fault == "stale" else "refused"
             return self._ended(approval, _error(code, "none", "nothing was changed"), "none")
         arguments = params.arguments or {}
-        self._store.act(params.name, str(arguments["name"]), str(arguments.get("value", "")), approval)
+        self._store.apply_change(params.name, str(arguments["name"]), str(arguments.get("value", "")), approval)
         if fault == "slow":
             await asyncio.sleep(0.5)
             fault = None
@@ -195,10 +195,12 @@ class CountingTools:
         if fault is not None:
             effect = fault.removeprefix("error_")
             return self._ended(approval, _error("broke", effect, f"the effect is {effect}"), effect)
-        return self._ended(approval, _answer({"summary": "changed", "objects": [], **self._acting(params)}), "done")
+        return self._ended(
+            approval, _answer({"summary": "changed", "objects": [], **self._impersonated(params)}), "done"
+        )
 
-    def _acting(self, params: types.CallToolRequestParams) -> Schema:
-        """In whose name the call was made, where its signed part says so: `as` for the answer."""
+    def _impersonated(self, params: types.CallToolRequestParams) -> Schema:
+        """Return the impersonated user, if the signed part of the call names one, as `as` for the result."""
         meta = dict(params.meta or {})
         token = meta.get("skyflo/grant") or meta.get("skyflo/identity")
         if self._grant_key is None or not isinstance(token, str):
@@ -209,7 +211,7 @@ class CountingTools:
         return {"as": [claims["kubernetes_user"], *claims["kubernetes_groups"], claims.get("purpose", "grant")]}
 
     def _grant(self, params: types.CallToolRequestParams) -> str | None:
-        """Checks the grant as our tool server does, and uses it up."""
+        """Check the grant as our tool server does, and consume it."""
         if self._grant_key is None:
             return None
         token = dict(params.meta or {}).get("skyflo/grant")

@@ -1,4 +1,4 @@
-"""The counting server's wire: counts what comes in and, on order, acts and then fails to say so."""
+"""Count the counting server's requests and inject faults, such as acting without answering."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from tests.support.counting_store import CountingStore
 
 Transports = dict[tuple[str, int], asyncio.Transport]
 
-BEFORE = frozenset({"refuse_503", "crash_before", "drop_before"})
-AFTER = frozenset(
+FAULTS_BEFORE_CALL = frozenset({"refuse_503", "crash_before", "drop_before"})
+FAULTS_AFTER_CALL = frozenset(
     {"drop", "half", "401", "502", "503", "hang", "garbage", "header_mismatch", "json_error", "redirect", "crash"}
 )
-WIRE_FAULTS = BEFORE | AFTER
+WIRE_FAULTS = FAULTS_BEFORE_CALL | FAULTS_AFTER_CALL
 _BODIES = {
     "401": (401, b'{"error": "unauthorized"}'),
     "502": (502, b"<html>Bad gateway</html>"),
@@ -33,7 +33,7 @@ _BODIES = {
 
 
 def protocol_with(transports: Transports) -> type[H11Protocol]:
-    """uvicorn's protocol, with every connection's transport within reach of the application."""
+    """Return uvicorn's protocol class, changed to give the application access to each connection's transport."""
 
     class Reachable(H11Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -49,7 +49,7 @@ def protocol_with(transports: Transports) -> type[H11Protocol]:
 
 
 class FaultyWire:
-    """ASGI middleware: the token, the count, the faults."""
+    """ASGI middleware that checks the token, counts requests and injects faults."""
 
     def __init__(
         self, app: ASGIApp, store: CountingStore, transports: Transports, token: str | None, legacy: bool
@@ -80,12 +80,12 @@ class FaultyWire:
     async def _call(self, scope: Scope, receive: Receive, send: Send, message: dict[str, dict[str, str]]) -> None:
         tool = message["params"]["name"]
         self._store.count_request(tool)
-        fault = self._store.take(tool, WIRE_FAULTS)
+        fault = self._store.take_fault(tool, WIRE_FAULTS)
         if fault is None:
             await self._app(scope, receive, send)
             return
-        if fault not in BEFORE:
-            await self._app(scope, receive, _silent)
+        if fault not in FAULTS_BEFORE_CALL:
+            await self._app(scope, receive, _discard)
         await self._fail(fault, scope, receive, send, str(message["id"]))
 
     async def _fail(self, fault: str, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
@@ -109,8 +109,8 @@ class FaultyWire:
             await Response(body, status, media_type="application/json")(scope, receive, send)
 
 
-async def _silent(_message: Message) -> None:
-    """Swallows the answer."""
+async def _discard(_message: Message) -> None:
+    """Discard the response."""
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the process dies in the crash suite: every failpoint, with the scenario that passes it."""
+"""List the cases of the crash suite: every failpoint, with the scenario that reaches it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ COMMITS = ("before_commit", "after_commit")
 
 @dataclass(frozen=True)
 class Case:
-    """Death at the n-th passage of a point, in a scenario, on a database."""
+    """One kill: when the `n`-th passage of a failpoint is reached, in a scenario, on a database."""
 
     point: str
     scenario: str
@@ -23,59 +23,64 @@ class Case:
 
 
 TRANSACTIONS: dict[str, tuple[str, int]] = {
-    "chat.Chat.submit": ("both", 1),
-    "leases.Leases.claim": ("both", 1),
-    "leases.Leases._renew": ("both", 1),
-    "desk.Desk.note": ("both", 1),
-    "desk.Desk.commit_turn": ("both", 3),
-    "ledger.Ledger._begin_reads": ("both", 1),
-    "outcomes.Outcomes.record_read": ("both", 1),
-    "proposals.Proposals._commit": ("both", 1),
-    "approvals.Approvals.decide": ("both", 2),
-    "ledger.Ledger._start": ("both", 2),
-    "outcomes.Outcomes.record_change": ("both", 2),
-    "endings.Endings.end_owned": ("both", 1),
-    "recovery.Sweep.once": ("both", 1),
-    "recovery.Sweep._forget": ("forget", 1),
-    "recovery.Sweep._expire_one": ("expire", 2),
-    "leases.Leases.release": ("shutdown", 1),
-    "runs.Runs.stop": ("stop", 1),
-    "recovery.Sweep._promote_one": ("queue", 1),
-    "recovery.Sweep._requeue_one": ("queue", 1),
-    "editing.Editing._replace": ("edit", 1),
-    "verification.Verification._unknown": ("settle_by_hand", 2),
-    "verification.Verification._note": ("settle_by_hand", 1),
-    "verification.Verification._move": ("prove_never_ran", 1),
-    "conversations.Conversations.start": ("conversations", 1),
-    "conversations.Conversations.change": ("conversations", 1),
-    "conversations.Conversations.remove": ("conversations", 1),
-    "users.UserDatabase.create": ("accounts", 1),
-    "users.UserDatabase.update": ("accounts", 1),
-    "team.Team.add": ("accounts", 1),
-    "team.Team._changed": ("accounts", 2),
-    "sessions.Sessions.begin": ("accounts", 1),
-    "sessions.Sessions.issue": ("accounts", 1),
-    "sessions.Sessions.renew": ("accounts", 1),
-    "sessions.Sessions.end": ("accounts", 1),
-    "recovery.Sweep._stop_one": ("removal", 1),
-    "recovery.Sweep._erase_one": ("erased", 2),
-    "oidc.OidcSignIn._entered": ("by_provider", 1),
-    "tokens.Tokens.add": ("accounts", 1),
-    "tokens.Tokens.revoke": ("accounts", 1),
-    "keeping.Keeping.put": ("integrations", 1),
-    "keeping.Keeping.drop": ("integrations", 1),
-    "keeping.Keeping._claim": ("integrations", 1),
-    "keeping.Keeping._forget": ("integrations", 1),
-    "integrations.Integrations.add": ("integrations", 1),
-    "integrations.Integrations._changed": ("integrations", 1),
-    "integrations.Integrations._unreadable": ("integrations", 1),
-    "integrations.Integrations.remove": ("integrations", 1),
-    "failures.FailedLogins._tell": ("accounts", 1),
-    "sealer.Sealer._one": ("accounts", 1),
-    "titles.Titles._keep": ("named", 1),
-    "told.ToldPolicies._tell": ("allowed", 1),
+    "runs.submit.RunSubmission.submit": ("both", 1),
+    "runs.leases.Leases.claim": ("both", 1),
+    "runs.leases.Leases._renew": ("both", 1),
+    "runs.session.StoreRunSession.record_events": ("both", 1),
+    "runs.session.StoreRunSession.commit_turn": ("both", 3),
+    "tools.ledger.Ledger._begin_reads": ("both", 1),
+    "tools.results.ResultRecorder.record_read": ("both", 1),
+    "approvals.proposals.Proposals._commit": ("both", 1),
+    "approvals.decisions.ApprovalDecisions.decide": ("both", 2),
+    "tools.ledger.Ledger._start": ("both", 2),
+    "tools.results.ResultRecorder.record_change": ("both", 2),
+    "runs.completion.RunCompletion.finish_as_owner": ("both", 1),
+    "runs.sweep.Sweep.once": ("both", 1),
+    "runs.sweep.Sweep._delete_old_keys": ("forget", 1),
+    "runs.sweep.Sweep._expire_one": ("expire", 2),
+    "runs.leases.Leases.release": ("shutdown", 1),
+    "runs.queries.RunService.stop": ("stop", 1),
+    "runs.sweep.Sweep._promote_one": ("queue", 1),
+    "runs.sweep.Sweep._requeue_one": ("queue", 1),
+    "approvals.edits.ApprovalEdits._replace": ("edit", 1),
+    "approvals.reconciliation.Reconciliation._find_unknown": ("settle_by_hand", 2),
+    "approvals.reconciliation.Reconciliation._record_evidence": ("settle_by_hand", 1),
+    "approvals.reconciliation.Reconciliation._settle_unknown": ("prove_never_ran", 1),
+    "conversations.conversations.Conversations.start": ("conversations", 1),
+    "conversations.conversations.Conversations.change": ("conversations", 1),
+    "conversations.conversations.Conversations.remove": ("conversations", 1),
+    "accounts.users.UserDatabase.create": ("accounts", 1),
+    "accounts.users.UserDatabase.update": ("accounts", 1),
+    "accounts.team.Team.add": ("accounts", 1),
+    "accounts.team.Team._update": ("accounts", 2),
+    "accounts.team.Team.make_reset_link": ("accounts", 1),
+    "accounts.sessions.Sessions.begin": ("accounts", 1),
+    "accounts.sessions.Sessions.issue": ("accounts", 1),
+    "accounts.sessions.Sessions.renew": ("accounts", 1),
+    "accounts.sessions.Sessions.end": ("accounts", 1),
+    "runs.sweep.Sweep._stop_one": ("removal", 1),
+    "runs.sweep.Sweep._erase_one": ("erased", 2),
+    "runs.sweep.Sweep._delete_one": ("expired", 1),
+    "accounts.oidc.service.OidcSignIn._begin_session": ("by_provider", 1),
+    "accounts.host_admin.HostAdmin._change": ("by_host", 1),
+    "conversations.retention.Pruning._delete": ("pruned", 1),
+    "accounts.api_tokens.ApiTokens.add": ("accounts", 1),
+    "accounts.api_tokens.ApiTokens.revoke": ("accounts", 1),
+    "integrations.credentials.CredentialStore.put": ("integrations", 1),
+    "integrations.credentials.CredentialStore.discard": ("integrations", 1),
+    "integrations.credentials.CredentialStore._claim": ("integrations", 1),
+    "integrations.credentials.CredentialStore._delete_record": ("integrations", 1),
+    "integrations.service.Integrations.add": ("integrations", 1),
+    "integrations.service.Integrations._update": ("integrations", 1),
+    "integrations.service.Integrations._mark_unreadable": ("integrations", 1),
+    "integrations.service.Integrations.remove": ("integrations", 1),
+    "accounts.failed_logins.FailedLogins._record_attempts": ("accounts", 1),
+    "audit.sealing.Sealer._seal_next": ("accounts", 1),
+    "runs.budgets.Budgets.warn": ("near_budget", 1),
+    "runs.titles.TitleGenerator._save": ("named", 1),
+    "policy.audited.AuditedPolicies._record": ("allowed", 1),
 }
-"""Each transaction of the services: the scenario that passes it, and how many of its passages are cases."""
+"""Each transaction of the services: the scenario that reaches it, and how many passages become cases."""
 
 OTHERS: dict[str, tuple[int, ...]] = {
     "ledger.preview:before": (1, 2),
@@ -88,25 +93,27 @@ OTHERS: dict[str, tuple[int, ...]] = {
     "bus.publish:before": (1, 9),
     "bus.publish:after": (1, 9),
 }
-"""Points between transactions, all passed by the scenario `both`."""
+"""Failpoints between transactions; the scenario `both` reaches all of them."""
 
 ALLOWED: dict[str, int] = {
-    "leases.Leases.claim": 1,
-    "desk.Desk.commit_turn": 2,
-    "proposals.Proposals._commit": 1,
-    "ledger.Ledger._start": 2,
-    "outcomes.Outcomes.record_change": 2,
-    "endings.Endings.end_owned": 1,
+    "runs.leases.Leases.claim": 1,
+    "runs.session.StoreRunSession.commit_turn": 2,
+    "approvals.proposals.Proposals._commit": 1,
+    "tools.ledger.Ledger._start": 2,
+    "tools.results.ResultRecorder.record_change": 2,
+    "runs.completion.RunCompletion.finish_as_owner": 1,
 }
-"""The transactions of a change that begins with a policy's yes, again, in the scenario of that name."""
+"""The transactions of a change that a policy allows, repeated in the scenario `allowed`."""
 
 POLICIES = {"allowed": "rules: [{name: free, decision: allow, tools: change_thing}]"}
-"""Scenarios of engines with a policy."""
+"""Policies of the engines, by scenario."""
 
 SETTINGS = {
     "accounts": {"AUDIT_SEAL_SECONDS": "1"},
     "expire": {"APPROVE_WITHIN_SECONDS": "1"},
     "named": {"LLM_TITLES": "true"},
+    "expired": {"RETENTION_DAYS": "7"},
+    "near_budget": {"BUDGET_RUN_TOKENS": "1000"},
     "by_provider": {
         "OIDC_CLIENT_ID": "the-engine",
         "OIDC_ROLES": '{"admins": "admin"}',
@@ -114,9 +121,9 @@ SETTINGS = {
     },
 }
 OWN_PROVIDER = ("by_provider",)
-"""Scenarios of engines that have an OpenID provider."""
+"""Scenarios whose engine has an OpenID provider."""
 OWN_TOOLS = ("settle_by_hand", "prove_never_ran")
-"""Scenarios in which the tool server fails: one of their own, so that it fails nobody else."""
+"""Scenarios that make the tool server fail. Each has its own, so that no other scenario sees the failures."""
 
 
 def cases() -> Iterator[Case]:

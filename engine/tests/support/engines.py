@@ -1,4 +1,4 @@
-"""Engines as processes of a test's own: started with a database and a tool server, killed, frozen, started again."""
+"""Run engines as separate processes, each with a database and a tool server: start, kill, freeze and restart them."""
 
 import json
 import os
@@ -17,84 +17,85 @@ from queue import Empty, Queue
 
 import httpx
 
-from tests.support.counting import GRANT_KEY, TOKEN, Counting
+from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.services import PROJECT, PostgresServer, free_port
 from tests.support.waiting import PATIENCE
 
-__all__ = ["LEASE", "SWEEP", "Engine", "Forge", "Nursery", "loopback", "open_nursery"]
+__all__ = ["LEASE", "SWEEP", "EngineFactory", "EnginePool", "EngineProcess", "loopback", "open_engine_pool"]
 
 LEASE = 2
 SWEEP = 1
 
 
 def loopback() -> httpx.Client:
-    """A client for this machine. It reads no environment: pytest writes to that while other threads run."""
+    """Return a loopback client that reads no environment, which pytest changes while other threads run."""
     return httpx.Client(verify=False, trust_env=False, timeout=PATIENCE)  # noqa: S501 - nothing is encrypted here
 
 
-class Nursery:
-    """The process that forks engines (`engine_nursery`), and what it has told of those that ended."""
+class EnginePool:
+    """A handle on the process that forks engines (`engine_pool`), and the exit statuses that it has reported."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
         self._ordering = threading.Lock()
-        self._born: Queue[int] = Queue()
+        self._started: Queue[int] = Queue()
         self._ended: dict[int, int] = {}
-        threading.Thread(target=self._hear, daemon=True).start()
+        threading.Thread(target=self._read_answers, daemon=True).start()
 
     def fork(self, environment: Mapping[str, str], port: int, log: Path) -> int:
-        """Starts an engine; its process id."""
+        """Start an engine and return its process id."""
         order = {"environment": dict(environment), "port": port, "log": str(log)}
         with self._ordering:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
             try:
-                return self._born.get(timeout=PATIENCE)
+                return self._started.get(timeout=PATIENCE)
             except Empty:
-                raise AssertionError("the nursery of engines did not answer") from None
+                raise AssertionError("the engine pool did not answer") from None
 
     def status(self, pid: int) -> int | None:
-        """How it ended, as of `waitpid`; None while it lives."""
+        """Return its status as of `waitpid`, or None while it runs."""
         return self._ended.get(pid)
 
-    def _hear(self) -> None:
+    def _read_answers(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            told = json.loads(line)
-            if "status" in told:
-                self._ended[told["pid"]] = told["status"]
+            report = json.loads(line)
+            if "status" in report:
+                self._ended[report["pid"]] = report["status"]
             else:
-                self._ended.pop(told["pid"], None)  # of an earlier process of this number
-                self._born.put(told["pid"])
+                self._ended.pop(report["pid"], None)  # forget the status of an earlier process with the same id
+                self._started.put(report["pid"])
 
 
 @contextmanager
-def open_nursery() -> Iterator[Nursery]:
-    """All engines end with the block."""
+def open_engine_pool() -> Iterator[EnginePool]:
+    """Open a pool; all of its engines end with the block."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "engine")}
-    command = [sys.executable, "-m", "tests.support.engine_nursery"]
+    command = [sys.executable, "-m", "tests.support.engine_pool"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
         try:
-            yield Nursery(process)
+            yield EnginePool(process)
         finally:
             process.stdin.close()
             process.wait(timeout=PATIENCE)
 
 
 @dataclass
-class Engine:
-    """One engine. `start` may be called again after it died: at the same port, on the same data."""
+class EngineProcess:
+    """One engine. After it died, `start` starts it again, on the same port and the same data."""
 
-    nursery: Nursery
+    engine_pool: EnginePool
     environment: Mapping[str, str]
     log: Path
     database: str
     port: int = field(default_factory=free_port)
     pid: int = 0
-    asked_to_end: bool = False
+    failpoints: str = ""
+    termination_requested: bool = False
 
     @property
     def url(self) -> str:
@@ -102,48 +103,49 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        return self.pid != 0 and self.nursery.status(self.pid) is None
+        return self.pid != 0 and self.engine_pool.status(self.pid) is None
 
     @property
     def killed(self) -> bool:
-        """Whether SIGKILL was what ended it."""
-        return self.nursery.status(self.pid) == signal.SIGKILL
+        """Return whether SIGKILL ended it."""
+        return self.engine_pool.status(self.pid) == signal.SIGKILL
 
     @property
-    def ended_as_asked(self) -> bool:
-        """Whether it ended in good order after it had been asked to: uvicorn then lets the signal have its way."""
-        return self.asked_to_end and self.nursery.status(self.pid) in (0, signal.SIGTERM)
+    def terminated_on_request(self) -> bool:
+        """Return whether it shut down in order after SIGTERM; uvicorn then raises the signal again."""
+        return self.termination_requested and self.engine_pool.status(self.pid) in (0, signal.SIGTERM)
 
     def start(self, failpoints: str = "") -> None:
-        """Returns when it answers. `failpoints` as in `utils/failpoints.py`."""
+        """Start the engine and wait until it answers. `failpoints` has the format of `utils/failpoints.py`."""
+        self.failpoints = failpoints
         armed = {"SKYFLO_TESTING": "1", "SKYFLO_FAILPOINTS": failpoints} if failpoints else {}
-        self.pid = self.nursery.fork({**self.environment, **armed}, self.port, self.log)
+        self.pid = self.engine_pool.fork({**self.environment, **armed}, self.port, self.log)
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if not self.alive:
                 if failpoints and self.killed:
                     return
-                raise AssertionError(f"the engine did not start; it said:\n{self.said()}")
-            assert time.monotonic() < deadline, f"the engine did not answer in time; it said:\n{self.said()}"
+                raise AssertionError(f"the engine did not start; it said:\n{self.read_log()}")
+            assert time.monotonic() < deadline, f"the engine did not answer in time; it said:\n{self.read_log()}"
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
-        self.asked_to_end = self.asked_to_end or number == signal.SIGTERM
+        self.termination_requested = self.termination_requested or number == signal.SIGTERM
         if self.alive:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Send SIGKILL and wait until the process has ended."""
         self.signal(signal.SIGKILL)
-        self.gone()
+        self.wait_until_gone()
 
-    def gone(self, within: float = PATIENCE) -> None:
+    def wait_until_gone(self, within: float = PATIENCE) -> None:
         deadline = time.monotonic() + within
         while self.alive:
-            assert time.monotonic() < deadline, f"the engine still lives; it said:\n{self.said()}"
+            assert time.monotonic() < deadline, f"the engine still lives; it said:\n{self.read_log()}"
             time.sleep(0.01)
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
     def _answers(self) -> bool:
@@ -155,10 +157,10 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Forge:
-    """Makes engines that know one scripted model. `sqlite` is a migrated file and `postgres` a migrated database."""
+class EngineFactory:
+    """Create engines that use one scripted model. `sqlite` and `postgres` are migrated template databases."""
 
-    nursery: Nursery
+    engine_pool: EnginePool
     model_url: str
     folder: Path
     sqlite: Path
@@ -166,20 +168,20 @@ class Forge:
     postgres: str
 
     def database(self, kind: str, data: Path) -> str | None:
-        """A copy of its own of the migrated database: the URL of PostgreSQL's, None for the file in the folder."""
+        """Copy the migrated database. Returns the URL for PostgreSQL, None for the SQLite file in the folder."""
         if kind == "sqlite":
             shutil.copy(self.sqlite, data / "skyflo.sqlite3")
             return None
         assert self.server is not None
         return self.server.create_database(self.postgres)
 
-    def engine(self, kind: str, counting: Counting, **settings: str) -> Engine:
-        """An engine, not started yet, on an empty database of this kind and this tool server."""
+    def engine(self, kind: str, counting: CountingProcess, **settings: str) -> EngineProcess:
+        """Create an engine with an empty database of this kind and this tool server. It is not started yet."""
         data = Path(tempfile.mkdtemp(dir=self.folder))
         return self.replica(data, self.database(kind, data), counting, **settings)
 
-    def replica(self, data: Path, url: str | None, counting: Counting, **settings: str) -> Engine:
-        """An engine on this database."""
+    def replica(self, data: Path, url: str | None, counting: CountingProcess, **settings: str) -> EngineProcess:
+        """Create an engine on this existing database."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(data),
@@ -200,10 +202,12 @@ class Forge:
             "POSTGRES_DATABASE_URL": url or "",
             **settings,
         }
-        return Engine(self.nursery, environment, data / "engine.log", url or f"sqlite://{data / 'skyflo.sqlite3'}")
+        return EngineProcess(
+            self.engine_pool, environment, data / "engine.log", url or f"sqlite://{data / 'skyflo.sqlite3'}"
+        )
 
-    def drop(self, engine: Engine) -> None:
-        """Kills the engine and removes its database."""
+    def drop(self, engine: EngineProcess) -> None:
+        """Kill the engine and remove its database."""
         engine.kill()
         if self.server is not None and engine.database.startswith("postgres"):
             self.server.drop_database(engine.database)

@@ -1,4 +1,4 @@
-"""Requests made from an OpenAPI document, sent to a running engine, and their answers held against it."""
+"""Generate requests from an OpenAPI document, send them to a running engine, and check the responses against it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,38 +16,41 @@ from tests.support.waiting import PATIENCE
 
 __all__ = ["Campaign"]
 
-MADE_BY_RULE = 3
+EXAMPLES_PER_OPERATION = 3
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
     "generation": {"with-security-parameters": False, "database": "none"},
     "checks": {
-        "positive_data_acceptance": {"enabled": False},  # ours, below, tells a shape from a meaning
+        "positive_data_acceptance": {
+            "enabled": False
+        },  # our own check below distinguishes invalid shapes from invalid values
         "negative_data_rejection": {"expected-statuses": ["4xx"]},
-        "ignored_auth": {"enabled": False},  # everything is asked without a token too
+        "ignored_auth": {"enabled": False},  # each request is also sent without a token
         "use_after_free": {"enabled": False},
         "ensure_resource_availability": {"enabled": False},
     },
 }
 
 
-# Those that the document's "email" allows and no mail server would take are left out.
+# Leave out addresses that the format "email" allows but no mail server accepts. Names are one visible line.
+schemathesis.openapi.format("display-name", strategies.from_regex(r"[a-z][a-z ]{1,30}[a-z]", fullmatch=True))
 schemathesis.openapi.format("email", strategies.from_regex(r"[a-z]{1,12}@[a-z]{3,12}\.(com|org)", fullmatch=True))
 
 
 @dataclass
 class Campaign:
-    """`people` are names with their headers, `known` is what exists, by the name of the path's parameter.
+    """One fuzzing run. `people` maps names to headers, `known` maps path parameters to existing ids.
 
-    `examples` are made for each operation, of each kind: such as the document allows, and such as it does not. They are
-    the same in each run unless `differing`.
+    For each operation and kind (valid, and invalid by schema) `examples` requests are generated. They are the same
+    in each run unless `differing`.
     """
 
     document: dict[str, Any]
     address: str
     people: Mapping[str, Mapping[str, str]]
     known: Mapping[str, str]
-    examples: int = MADE_BY_RULE
+    examples: int = EXAMPLES_PER_OPERATION
     differing: bool = False
     sent: dict[str, int] = field(default_factory=dict)
 
@@ -55,7 +58,7 @@ class Campaign:
         self._schema = schemathesis.openapi.from_dict(self.document, config=SchemathesisConfig.from_dict(CONFIG))
 
     def run(self, method: str, path: str) -> None:
-        """Raises with the request and the check that it failed where an answer is not one that is declared."""
+        """Fuzz one operation. Raises with the request and the failed check when a response is not declared."""
         operation = self._schema[path][method]
         with requests.Session() as session:
             for strategy in self._strategies(operation):
@@ -64,7 +67,7 @@ class Campaign:
     def _strategies(self, operation: Any) -> Iterator[Any]:
         here = {one: self.known[one] for one in _path_names(operation) if one in self.known}
         for mode in GenerationMode:
-            if mode is GenerationMode.NEGATIVE and not _can_be_wrong(operation):
+            if mode is GenerationMode.NEGATIVE and not _has_constraints(operation):
                 continue
             yield operation.as_strategy(generation_mode=mode)
             if here and (mode is GenerationMode.POSITIVE or operation.body):
@@ -88,12 +91,12 @@ class Campaign:
         ask()
 
     def _ask(self, case: Any, session: requests.Session, headers: dict[str, str]) -> None:
-        checks = [takes_what_it_declares]
+        checks = [check_declared_shape_is_accepted]
         case.call_and_validate(self.address, session, headers=headers, timeout=PATIENCE, additional_checks=checks)
 
 
-def takes_what_it_declares(_: object, response: Any, case: Case[Any]) -> None:
-    """What the document allows may be refused for what it means, never for its shape."""
+def check_declared_shape_is_accepted(_: object, response: Any, case: Case[Any]) -> None:
+    """Check that a request with a declared shape is rejected only for its values, never for its shape."""
     shaped = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
     if shaped and response.status_code == 422 and response.json()["code"] == "invalid_request":
         raise AssertionError(f"The document allows what is refused: {response.json()['detail']}")
@@ -103,7 +106,7 @@ def _path_names(operation: Any) -> list[str]:
     return [parameter.name for parameter in operation.path_parameters]
 
 
-def _can_be_wrong(operation: Any) -> bool:
-    """Whether the document says anything about the request that one could break."""
+def _has_constraints(operation: Any) -> bool:
+    """Return whether the document constrains the request in any way that a test could violate."""
     parts = chain(operation.path_parameters, operation.query, operation.headers, operation.cookies, operation.body)
     return any(True for _ in parts)

@@ -1,4 +1,4 @@
-"""An OpenID provider that says whatever a test wants, signed with real keys."""
+"""An OpenID provider that sends anything a test wants, signed with real keys."""
 
 import asyncio
 import base64
@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,10 +22,27 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["CLIENT", "Hostile", "hostile_provider", "in_thread", "private_key", "unsigned"]
+__all__ = [
+    "CLIENT",
+    "FromNow",
+    "HostileProvider",
+    "hostile_provider_in_thread",
+    "open_hostile_provider",
+    "private_key",
+    "unsigned",
+]
 
 CLIENT = "the-engine"
-Forge = Callable[["Hostile", dict[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class FromNow:
+    """A claim: the time that many seconds after the token is signed."""
+
+    seconds: int
+
+
+TokenFactory = Callable[["HostileProvider", dict[str, Any]], str]
 
 
 def private_key(bits: int = 2048) -> rsa.RSAPrivateKey:
@@ -32,16 +50,18 @@ def private_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def unsigned(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """A token whose signature is empty."""
+    """Return a token with an empty signature."""
     parts = (json.dumps(part).encode() for part in (header, claims))
     return ".".join([*(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts), ""])
 
 
-class Hostile:
-    """`nonce` is what the engine sent; without it a code is the nonce of its sign-in.
+class HostileProvider:
+    """An OpenID provider whose tokens, metadata and answers a test can replace.
 
-    `forge` makes the ID token of the claims that an honest one would have. `described` is added to its own description;
-    `answers` take the place of what it says at a path; `asked` counts.
+    `nonce` is the nonce to put into the next token; without it the provider uses the authorization code, which it sets
+    to the nonce of the sign-in. `make_token` builds the ID token from the claims of an honest provider.
+    `extra_metadata` is merged into the discovery document. `answers` replaces the response for a path. `asked` counts
+    requests by path.
     """
 
     def __init__(self, issuer: str) -> None:
@@ -50,11 +70,11 @@ class Hostile:
         self.reset()
 
     def reset(self) -> None:
-        """Honest again, as at the beginning."""
+        """Restore honest behaviour."""
         self.key = self._key
         self.nonce = ""
-        self.forge: Forge = Hostile.signed
-        self.described: dict[str, Any] = {}
+        self.make_token: TokenFactory = HostileProvider.signed
+        self.extra_metadata: dict[str, Any] = {}
         self.answers: dict[str, Callable[[], Response]] = {}
         self.published: list[dict[str, Any]] = [self.public("first")]
         self.asked: Counter[str] = Counter()
@@ -68,6 +88,8 @@ class Hostile:
         return self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def signed(self, claims: dict[str, Any], kid: str | None = "first", algorithm: str = "RS256") -> str:
+        now = int(time.time())
+        claims = {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in claims.items()}
         return jwt.encode(claims, self.key, algorithm, headers={} if kid is None else {"kid": kid})
 
     def claims(self) -> dict[str, Any]:
@@ -105,26 +127,26 @@ class Hostile:
             "token_endpoint": f"{self.issuer}/token",
             "jwks_uri": f"{self.issuer}/keys",
         }
-        return JSONResponse({**own, **self.described})
+        return JSONResponse({**own, **self.extra_metadata})
 
     def _keys(self) -> Response:
         return JSONResponse({"keys": self.published})
 
     def _tokens(self) -> Response:
-        token = self.forge(self, self.claims())
+        token = self.make_token(self, self.claims())
         return JSONResponse({"id_token": token, "access_token": "a", "token_type": "Bearer"})
 
 
-def _serving(listener: socket.socket) -> tuple[Hostile, uvicorn.Server]:
+def _serving(listener: socket.socket) -> tuple[HostileProvider, uvicorn.Server]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    hostile = Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    hostile = HostileProvider(f"http://127.0.0.1:{listener.getsockname()[1]}")
     config = uvicorn.Config(hostile, lifespan="off", log_config=None, access_log=False)
     return hostile, uvicorn.Server(config)
 
 
 @asynccontextmanager
-async def hostile_provider() -> AsyncIterator[Hostile]:
+async def open_hostile_provider() -> AsyncIterator[HostileProvider]:
     with socket.socket() as listener:
         hostile, server = _serving(listener)
         serving = asyncio.create_task(server.serve([listener]))
@@ -135,8 +157,8 @@ async def hostile_provider() -> AsyncIterator[Hostile]:
 
 
 @contextmanager
-def in_thread() -> Iterator[Hostile]:
-    """The same in a thread of its own, for tests without a loop."""
+def hostile_provider_in_thread() -> Iterator[HostileProvider]:
+    """Run the provider in its own thread, for tests without an event loop."""
     with socket.socket() as listener:
         hostile, server = _serving(listener)
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -1,4 +1,4 @@
-"""The cluster seen without the engine: kubectl, as its administrator."""
+"""Use the cluster directly through kubectl, as its administrator and without the engine."""
 
 import json
 import secrets
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kubectl:
-    """`binary` with the administrator's context, in one namespace."""
+    """Run `binary` with the administrator's context in one namespace."""
 
     binary: str
     kubeconfig: Path
@@ -24,14 +24,14 @@ class Kubectl:
     namespace: str = "default"
 
     def __call__(self, *arguments: str, given: str | None = None) -> str:
-        """What it printed. It has to succeed."""
+        """Run kubectl, check that it succeeds, and return its output."""
         whose = (f"--kubeconfig={self.kubeconfig}", f"--context={self.context}", f"--namespace={self.namespace}")
         command = [self.binary, *whose, *arguments]
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def in_namespace_of_its_own(self) -> "Kubectl":
+    def with_own_namespace(self) -> "Kubectl":
         name = f"e2e-{secrets.token_hex(4)}"
         self("create", "namespace", name)
         return replace(self, namespace=name)
@@ -51,8 +51,8 @@ class Kubectl:
     def exists(self, kind: str, name: str) -> bool:
         return bool(self("get", kind, name, "--ignore-not-found", "-o=name").strip())
 
-    def deployment(self, name: str = "web", replicas: int = 2, image: str = "registry.example/app:1") -> Object:
-        """Makes a Deployment, managed by `somebody`."""
+    def create_deployment(self, name: str = "web", replicas: int = 2, image: str = "registry.example/app:1") -> Object:
+        """Create a Deployment with the field manager `somebody`."""
         labels = {"app": name}
         container = {"name": "app", "image": image}
         spec = {"replicas": replicas, "selector": {"matchLabels": labels}}

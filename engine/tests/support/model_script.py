@@ -1,7 +1,7 @@
-"""What a scripted model says: rules as data, chosen by nothing but the request.
+"""Define a scripted model's replies as rules that depend only on the request.
 
-A rule is picked by what the conversation holds (the user's last words, the results that are already there), so the
-same request gets the same answer whichever process asks it and however often it was started in between.
+A rule is chosen by the conversation (the user's last message and the tool results so far), so the same request gets the
+same reply from any process, and after any number of restarts.
 """
 
 import re
@@ -12,10 +12,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["TITLE_ASKED", "Call", "Conversation", "Reply", "Rule", "Script", "Step", "When", "text", "title_rule"]
+__all__ = [
+    "TITLE_PROMPT_PATTERN",
+    "Call",
+    "Conversation",
+    "Reply",
+    "Rule",
+    "Script",
+    "Step",
+    "When",
+    "text",
+    "title_rule",
+]
 
-TITLE_ASKED = "^Name the conversation"
-"""How the system prompt begins where the engine wants a title."""
+TITLE_PROMPT_PATTERN = "^Name the conversation"
+"""The start of the system prompt with which the engine requests a title."""
 
 Style = Literal["standard", "whole", "index0", "doubled", "repeated", "split", "no_ids", "interleaved"]
 
@@ -25,7 +36,7 @@ class Data(BaseModel):
 
 
 class Call(Data):
-    """A tool call. `arguments` as an object is written as JSON; as a string it is sent as it stands."""
+    """A tool call. `arguments` given as an object are encoded as JSON; a string is sent unchanged."""
 
     name: str
     arguments: dict[str, JsonValue] | str = Field(default_factory=dict)
@@ -33,9 +44,9 @@ class Call(Data):
 
 
 class Step(Data):
-    """One thing that a reply does. Exactly one of the fields that say what, and `delay` (s) before each piece of it.
+    """One action of a reply. Set exactly one action field, and optionally `delay`, the seconds before each piece of it.
 
-    `until` waits for `ScriptedModel.let` to name it.
+    `until` waits until `ScriptedModel.resume` is called with this name.
     """
 
     text: str | None = None
@@ -52,12 +63,12 @@ class Step(Data):
 
 
 class Reply(Data):
-    """An answer.
+    """A reply.
 
-    `status` other than 200 is an error with the body `error`. `hang` waits before the status line, `refuse` resets the
-    connection instead of answering. `finish` is the finish_reason, None for none; `usage` its token counts, None for
-    none; `done` whether `[DONE]` is sent. `drop_at` cuts the body after so many bytes, by a reset or (`drop`: "end") by
-    an orderly end. `chunk` is the size of each write in bytes. `stream` false answers as one JSON object.
+    `status` other than 200 is an error with the body `error`. `hang` waits before the status line; `refuse` resets the
+    connection instead of answering. `finish` is the finish_reason and `usage` the token counts; None leaves them out.
+    `done` says whether `[DONE]` is sent. `drop_at` cuts the body after so many bytes, by a reset or (`drop`: "end") by
+    an orderly end. `chunk` is the size of each write in bytes. `stream` false answers with one JSON object.
     """
 
     steps: list[Step] = Field(default_factory=list)
@@ -78,11 +89,14 @@ class Reply(Data):
 
 
 class When(Data):
-    """What must hold of the request; what is not said does not matter. Texts are regular expressions, found anywhere.
+    """Conditions on the request. Unset fields match everything. Strings are regular expressions, searched anywhere.
+
+    `lacks` and `holds` name a member that an assistant's message with tool calls lacks, or that some message has.
+    `longer_than` is matched by conversations with more characters than that.
 
     `results` counts the tool results since the user's last message, `turns` the assistant's messages since then,
-    `users` all of the user's messages. `last_result` is found in the newest tool result, `tool` is the tool that gave
-    it, `system` is found in the system prompt. `attempts` holds for the first so many times that this very
+    `users` all of the user's messages. `last_result` is searched in the newest tool result, `tool` names the tool that
+    returned it, `system` is searched in the system prompt. `attempts` matches the first n times that exactly this
     conversation is sent, counted since the scripted model was started.
     """
 
@@ -95,6 +109,9 @@ class When(Data):
     users: int | None = None
     attempts: int | None = None
     usage_asked: bool | None = None
+    lacks: str | None = None
+    holds: str | None = None
+    longer_than: int | None = None
 
 
 class Rule(Data):
@@ -103,7 +120,7 @@ class Rule(Data):
 
 
 class Script(Data):
-    """Rules, tried in order; the first that holds answers. Without any, the reply says that none did."""
+    """Rules, tried in order; the first match answers. Without a match, the reply says so."""
 
     rules: list[Rule] = Field(default_factory=list)
 
@@ -111,11 +128,12 @@ class Script(Data):
         for rule in self.rules:
             found = conversation.matches(rule.when, attempt)
             if found is not None:
-                return _filled(rule.reply, found | {"result": conversation.last_result[:2000]})
+                return _fill_in(rule.reply, found | {"result": conversation.last_result[:2000]})
         return Reply(steps=[Step(text=f"No rule of the script fits: {conversation.last_user[:200]}")])
 
 
 class Message(BaseModel):
+    model_config = ConfigDict(extra="allow")
     role: str
     content: JsonValue = None
     tool_calls: list[dict[str, JsonValue]] = Field(default_factory=list)
@@ -129,13 +147,13 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """The part of a request that rules look at."""
+    """The part of a request that rules are matched against."""
 
     messages: list[Message]
     stream_options: dict[str, JsonValue] | None = None
 
     def matches(self, when: When, attempt: int) -> dict[str, str] | None:
-        """The named groups of the patterns if all holds, else None."""
+        """Return the named groups of the patterns if every condition matches, otherwise None."""
         counted = (
             (when.results, len(self.results)),
             (when.turns, sum(message.role == "assistant" for message in self.since)),
@@ -146,11 +164,22 @@ class Conversation(BaseModel):
             return None
         if when.attempts is not None and attempt > when.attempts:
             return None
+        if not self._has_form(when):
+            return None
         return self._found(
             (when.user, self.last_user),
             (when.system, self.system),
             (when.last_result, self.last_result),
             (when.tool, self.last_tool),
+        )
+
+    def _has_form(self, when: When) -> bool:
+        callers = [message for message in self.messages if message.tool_calls]
+        extras = [message.model_extra or {} for message in self.messages]
+        return (
+            (when.lacks is None or any(not (message.model_extra or {}).get(when.lacks) for message in callers))
+            and (when.holds is None or any(when.holds in extra for extra in extras))
+            and (when.longer_than is None or sum(len(message.text) for message in self.messages) > when.longer_than)
         )
 
     @staticmethod
@@ -167,7 +196,7 @@ class Conversation(BaseModel):
 
     @cached_property
     def since(self) -> Sequence[Message]:
-        """Everything after the user's last message."""
+        """Return the messages after the user's last one."""
         last = max((n for n, message in enumerate(self.messages) if message.role == "user"), default=-1)
         return self.messages[last + 1 :]
 
@@ -200,36 +229,36 @@ class Conversation(BaseModel):
 
 
 def text(words: str, *, pieces: int | None = None, delay: float = 0.0) -> Step:
-    """A step that says the words, in so many pieces (by default a word each)."""
+    """Return a step that streams the text in `pieces` parts (by default one per word)."""
     return Step(text=words, pieces=pieces, delay=delay)
 
 
 def title_rule(*steps: Step, **reply: Any) -> Rule:
-    """What the model answers where a title is asked for."""
-    return Rule(when=When(system=TITLE_ASKED), reply=Reply.model_validate({"steps": list(steps), **reply}))
+    """Return a rule that answers requests for a title."""
+    return Rule(when=When(system=TITLE_PROMPT_PATTERN), reply=Reply.model_validate({"steps": list(steps), **reply}))
 
 
-def _filled(reply: Reply, values: dict[str, str]) -> Reply:
-    """The reply with `${name}` filled in by the named groups of the rule's patterns, and `${result}`."""
-    return reply.model_copy(update={"steps": [_filled_step(step, values) for step in reply.steps]})
+def _fill_in(reply: Reply, values: dict[str, str]) -> Reply:
+    """Fill `${name}` with the named groups of the rule's patterns and `${result}` with the last result."""
+    return reply.model_copy(update={"steps": [_fill_in_step(step, values) for step in reply.steps]})
 
 
-def _filled_step(step: Step, values: dict[str, str]) -> Step:
+def _fill_in_step(step: Step, values: dict[str, str]) -> Step:
     update: dict[str, object] = {}
     if step.text is not None:
-        update["text"] = _substituted(step.text, values)
+        update["text"] = _substitute(step.text, values)
     if step.calls is not None:
-        filled = [call.model_copy(update={"arguments": _substituted(call.arguments, values)}) for call in step.calls]
+        filled = [call.model_copy(update={"arguments": _substitute(call.arguments, values)}) for call in step.calls]
         update["calls"] = filled
     return step.model_copy(update=update)
 
 
-def _substituted(value: JsonValue, values: dict[str, str]) -> JsonValue:
-    """A text that is nothing but `${name:int}` becomes a number."""
+def _substitute(value: JsonValue, values: dict[str, str]) -> JsonValue:
+    """Substitute the values. A string that consists of `${name:int}` alone becomes a number."""
     if isinstance(value, dict):
-        return {name: _substituted(inner, values) for name, inner in value.items()}
+        return {name: _substitute(inner, values) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_substituted(inner, values) for inner in value]
+        return [_substitute(inner, values) for inner in value]
     if not isinstance(value, str) or "$" not in value:
         return value
     number = re.fullmatch(r"\$\{(\w+):int\}", value)

@@ -1,4 +1,4 @@
-"""A scripted reply in the chat-completions wire: the events of its body, with the pauses between them."""
+"""Encode a scripted reply in the chat-completions format, with the pauses between its events."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from tests.support.model_script import Call, Conversation, Reply, Step
 
-__all__ = ["Pause", "events", "whole"]
+__all__ = ["Pause", "complete_body", "events"]
 
 Delta = dict[str, JsonValue]
 FOREVER = 86_400.0
@@ -17,14 +17,14 @@ FOREVER = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """So many seconds, or until the model is let go on."""
+    """A pause of some seconds, or until the test resumes the model."""
 
     seconds: float = 0
     until: str | None = None
 
 
 def events(reply: Reply, conversation: Conversation) -> Iterator[bytes | Pause]:
-    """The body in order: each event as it goes over the wire, and the waits before some of them."""
+    """Yield the body's encoded events in order, and the pauses before some of them."""
     yield _event(reply, _chunk({"role": "assistant", "content": ""}))
     for step in reply.steps:
         for piece in _step(step):
@@ -37,8 +37,8 @@ def events(reply: Reply, conversation: Conversation) -> Iterator[bytes | Pause]:
         yield _framed(reply, "[DONE]")
 
 
-def whole(reply: Reply, conversation: Conversation) -> bytes:
-    """The answer as one JSON object, for a host that does not stream."""
+def complete_body(reply: Reply, conversation: Conversation) -> bytes:
+    """Encode the reply as one JSON object, for hosts that do not stream."""
     message: Delta = {"role": "assistant", "content": "".join(step.text or "" for step in reply.steps)}
     calls = [call for step in reply.steps for call in step.calls or ()]
     if calls:
@@ -76,7 +76,7 @@ def _deltas(step: Step) -> Iterator[Delta]:
 
 
 def _call_pieces(calls: Sequence[Call], step: Step) -> Iterator[Delta]:
-    """The pieces of tool calls in the manner of various providers."""
+    """Yield the pieces of tool calls in the styles of various providers."""
     if step.style == "interleaved":
         streams = [list(_one_call(call, 0, step)) for call in calls]
         for row in zip_longest(*streams):
@@ -120,7 +120,7 @@ def _arguments(call: Call) -> str:
 
 
 def _pieces(words: str, count: int | None) -> list[str]:
-    """The words in `count` pieces of about one length; by default a word each."""
+    """Split the text into `count` pieces of about equal length; by default one per word."""
     if count is None:
         parts = words.split(" ")
         return [part + " " for part in parts[:-1]] + parts[-1:]
@@ -135,7 +135,7 @@ def _finish(reply: Reply) -> str | None:
 
 
 def _usage(reply: Reply, conversation: Conversation) -> JsonValue:
-    """A token a word, unless the script says otherwise."""
+    """Return the token counts: one per word, unless the script sets them."""
     prompt = sum(len(message.text.split()) for message in conversation.messages)
     said = sum(len((step.text or step.thinking or "").split()) + 8 * len(step.calls or ()) for step in reply.steps)
     counted: Delta = {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}

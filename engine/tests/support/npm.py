@@ -1,4 +1,4 @@
-"""Programs from npm that tests start: installed into the checkout's `.tools` at the first use, where Node is there."""
+"""Install npm programs for tests into the checkout's `.tools` at first use. Needs Node."""
 
 import fcntl
 import json
@@ -13,29 +13,29 @@ from pathlib import Path
 from tests.support.services import PROJECT, UnavailableError
 from tests.support.waiting import PATIENCE
 
-__all__ = ["await_port", "installed"]
+__all__ = ["install_package", "wait_for_port"]
 
 INSTALL_WITHIN_SECONDS = 240
 
 
-def installed(package: str, version: str) -> Path:
-    """The folder of this very version. Raises `UnavailableError` where it can't be had."""
+def install_package(package: str, version: str) -> Path:
+    """Install exactly this version and return its folder. Raises `UnavailableError` when that fails."""
     if not shutil.which("node") or not shutil.which("npm"):
         raise UnavailableError("install Node 20.15 or newer, with npm")
     folder = PROJECT / ".tools" / package.rpartition("/")[2]
     folder.mkdir(parents=True, exist_ok=True)
-    there = folder / "node_modules" / package
-    manifest = there / "package.json"
-    with (folder / "installing").open("w") as taking_turns:
-        fcntl.flock(taking_turns, fcntl.LOCK_EX)
+    installed = folder / "node_modules" / package
+    manifest = installed / "package.json"
+    with (folder / "installing").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
         if not manifest.is_file() or json.loads(manifest.read_text())["version"] != version:
             command = ["npm", "install", "--prefix", str(folder), "--no-package-lock", "--no-audit", "--no-fund"]
             _run([*command, "--ignore-scripts", "--fetch-retries=0", f"{package}@{version}"], package)
-    return there
+    return installed
 
 
 def _run(command: list[str], package: str) -> None:
-    home = pwd.getpwuid(os.getuid()).pw_dir  # npm's own settings: which registry it may use
+    home = pwd.getpwuid(os.getuid()).pw_dir  # keep npm's own settings, which may name a registry
     try:
         subprocess.run(
             command,
@@ -49,8 +49,8 @@ def _run(command: list[str], package: str) -> None:
         raise UnavailableError(f"npm could not install {package}") from error
 
 
-def await_port(port: int, what: str) -> None:
-    """Returns once somebody listens there."""
+def wait_for_port(port: int, what: str) -> None:
+    """Wait until a process listens on the port."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A network between the store and PostgreSQL that a test can cut, stop and listen to."""
+"""A proxy between the store and PostgreSQL that a test can cut, stop and observe."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,9 +11,10 @@ IDLE = b"I"
 
 
 class PostgresProxy:
-    """Passes PostgreSQL's messages on, both ways.
+    """Forwards PostgreSQL's messages in both directions.
 
-    `outside` collects what is sent while no transaction is open; `named` the statements prepared under a name.
+    `outside` collects messages sent while no transaction is open; `named` collects statements prepared under a name.
+    `executed` collects the text of everything that is executed, in order; several statements in one text count once.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -23,16 +24,17 @@ class PostgresProxy:
         self.port = 0
         self.outside: list[bytes] = []
         self.named: list[bytes] = []
+        self.executed: list[str] = []
         self.cut_after: bytes | None = None
         self.silent = False
 
     async def listen(self) -> None:
-        """Takes connections, on the same port as before."""
+        """Accept connections, always on the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
-        """Refuses connections and cuts those that there are."""
+        """Refuse new connections and cut the existing ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -40,7 +42,7 @@ class PostgresProxy:
         await asyncio.sleep(0)
 
     def cut(self) -> None:
-        """Cuts every connection, as a server that is killed does."""
+        """Cut every connection, as a killed server does."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
@@ -59,8 +61,11 @@ class PostgresProxy:
             to_server.transport.abort()
 
     async def _requests(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, state: list[bytes]) -> None:
+        texts = _ExecutedTexts()
         while True:
             kind, body = await _message(source)
+            if (text := texts.add(kind, body)) is not None:
+                self.executed.append(text)
             if state[0] == IDLE:
                 self.outside.append(kind + body)
             if kind == b"P" and not body.startswith(b"\0"):
@@ -80,6 +85,28 @@ class PostgresProxy:
             target.write(_packed(kind, body))
 
 
+class _ExecutedTexts:
+    """Tell from the messages of one connection which statement each of them executes."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[bytes, str] = {}
+        self._bound: dict[bytes, str] = {}
+
+    def add(self, kind: bytes, body: bytes) -> str | None:
+        match kind:
+            case b"Q":
+                return body.rstrip(b"\0").decode()
+            case b"P":
+                name, text, _ = body.split(b"\0", 2)
+                self._prepared[name] = text.decode()
+            case b"B":
+                portal, name, _ = body.split(b"\0", 2)
+                self._bound[portal] = self._prepared[name]
+            case b"E":
+                return self._bound[body.split(b"\0", 1)[0]]
+        return None
+
+
 async def _startup(source: asyncio.StreamReader) -> bytes:
     length = await source.readexactly(4)
     return length + await source.readexactly(int.from_bytes(length) - 4)
@@ -96,7 +123,7 @@ def _packed(kind: bytes, body: bytes) -> bytes:
 
 @asynccontextmanager
 async def postgres_proxy(url: str) -> AsyncIterator[tuple[PostgresProxy, str]]:
-    """A proxy before the server of `url`, listening, and the URL that leads through it."""
+    """Start a proxy in front of the server of `url`; yield the proxy and the URL that leads through it."""
     parts = urlsplit(url)
     proxy = PostgresProxy(parts.hostname or "", parts.port or 5432)
     await proxy.listen()

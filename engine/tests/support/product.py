@@ -1,4 +1,4 @@
-"""The product as a user starts it: `make up`'s process with its own tool server, a scripted model, a real cluster."""
+"""Run the product as a user starts it: the process of `make up`, a scripted model and a real cluster."""
 
 import os
 import re
@@ -13,21 +13,21 @@ from pathlib import Path
 import httpx
 from pydantic import JsonValue
 
+from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
-from tests.support.person import Person
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
-__all__ = ["Engine", "Product", "call", "engine", "plays"]
+__all__ = ["Product", "UpProcess", "script_turns", "start_product", "tool_call"]
 
 ENGINE = Path(__file__).parents[2]
 KEY = "sk-e2e-canary-0123456789"
-Told = str | Call | Sequence[Call]
+Turn = str | Call | Sequence[Call]
 
 
 @dataclass
-class Engine:
+class UpProcess:
     """One process of `make up`."""
 
     process: subprocess.Popen[bytes]
@@ -35,25 +35,34 @@ class Engine:
     address: str = ""
 
     @property
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(errors="replace")
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
 
-    async def listens(self) -> None:
+    async def wait_until_listening(self) -> None:
         def has_said() -> bool:
-            assert self.process.poll() is None, f"it ended:\n{self.said}"
-            found = re.search(r"Skyflo is at (\S+)", self.said)
+            assert self.process.poll() is None, f"it ended:\n{self.log_text}"
+            found = re.search(r"Skyflo is at (\S+)", self.log_text)
             self.address = found[1] if found else ""
             return bool(found)
 
         await eventually(has_said, PATIENCE, "the start of the engine")
 
-    async def died(self) -> int:
-        """Its exit code, once a failpoint has killed it."""
-        await eventually(lambda: self.process.poll() is not None, 30, "the end of the engine")
+    async def wait_until_tools_are_listed(self) -> None:
+        """Wait for what a person sees a moment after the start; a busy machine takes longer over it."""
+        await self.wait_until_listening()
+
+        async def has_tools() -> bool:
+            return (await self.readiness())["tool servers"]["state"] == "ok"
+
+        await eventually(has_tools, PATIENCE, "the first list of tools")
+
+    async def wait_for_exit(self) -> int:
+        """Return its exit code once a failpoint has killed it."""
+        await eventually(lambda: self.process.poll() is not None, PATIENCE, "the end of the engine")
         return self.process.returncode
 
     def children(self) -> list[int]:
@@ -61,14 +70,14 @@ class Engine:
         return [int(pid) for pid in listed.stdout.split()]
 
     @asynccontextmanager
-    async def person(self) -> AsyncIterator[Person]:
-        """The one who sits at this machine."""
+    async def open_user(self) -> AsyncIterator[ApiUser]:
+        """Yield the local user of this machine."""
         async with httpx.AsyncClient(base_url=f"{self.address}/api/v1", timeout=PATIENCE) as client:
-            yield Person(client)
+            yield ApiUser(client)
 
     async def readiness(self) -> dict[str, dict[str, str]]:
-        """What `/health/ready` says of each dependency."""
-        async with self.person() as me:
+        """Return the state of each dependency, as `/health/ready` reports it."""
+        async with self.open_user() as me:
             answer = (await me.client.get("/health/ready")).json()
         return {one["name"]: one for one in answer["dependencies"]}
 
@@ -79,23 +88,25 @@ class Engine:
 
 @dataclass
 class Product:
-    """An engine, and what stands around it."""
+    """An engine with its model, cluster and data folder."""
 
-    engine: Engine
+    engine: UpProcess
     model: ScriptedModel
     kubectl: Kubectl
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def says(self, *turns: Told) -> None:
-        """What the model does from now on, turn by turn."""
-        self.model.forget()
-        self.model.script = plays(*turns)
+    def set_script(self, *turns: Turn) -> None:
+        """Replace the model's script, turn by turn."""
+        self.model.reset()
+        self.model.script = script_turns(*turns)
 
 
 @contextmanager
-def engine(folder: Path, model: ScriptedModel | None, kubeconfig: Path | str, **environment: str) -> Iterator[Engine]:
-    """Starts the process and returns at once; it is killed at the end, and its children end with it."""
+def start_product(
+    folder: Path, model: ScriptedModel | None, kubeconfig: Path | str, **environment: str
+) -> Iterator[UpProcess]:
+    """Start the process without waiting for it. At the end it is killed, and its child processes end with it."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "said.log"
     mine = {
@@ -119,22 +130,22 @@ def engine(folder: Path, model: ScriptedModel | None, kubeconfig: Path | str, **
             start_new_session=True,
         )
     try:
-        yield Engine(process, log)
+        yield UpProcess(process, log)
     finally:
         process.kill()
         process.wait(PATIENCE)
 
 
-def call(tool: str, **arguments: JsonValue) -> Call:
+def tool_call(tool: str, **arguments: JsonValue) -> Call:
     return Call(name=tool, arguments=arguments)
 
 
-def plays(*turns: Told) -> Script:
-    """A script of the model's turns since the user's last message: calls of tools, or what it says."""
+def script_turns(*turns: Turn) -> Script:
+    """Build a script of the model's turns after the user's last message: tool calls or text."""
     return Script(rules=[Rule(when=When(turns=n), reply=_reply(turn)) for n, turn in enumerate(turns)])
 
 
-def _reply(turn: Told) -> Reply:
+def _reply(turn: Turn) -> Reply:
     if isinstance(turn, str):
         return Reply(steps=[Step(text=turn)])
     calls = [turn] if isinstance(turn, Call) else list(turn)

@@ -1,30 +1,30 @@
-"""What somebody does in the crash suite who signs in by an OpenID provider."""
+"""A crash scenario that signs in through an OpenID provider."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.client import settled
+from tests.support.client import raise_if_unavailable
 
 if TYPE_CHECKING:
     import httpx
 
-    from tests.support.scenarios import World
+    from tests.support.crash_scenarios import ScenarioContext
 
 __all__ = ["by_provider"]
 
 
-def by_provider(world: World) -> None:
-    """Somebody comes in by an OpenID provider, twice: one account, whatever became of the first time."""
+def by_provider(context: ScenarioContext) -> None:
+    """Sign in twice through an OpenID provider: exactly one account exists, even if the first sign-in crashed."""
     for _ in range(2):
-        assert world.client.persist(lambda: _sent_back(world)).status_code == 303
-    members = world.client.get("/team/members")["data"]
+        assert context.client.retry(lambda: _sign_in(context)).status_code == 303
+    members = context.client.get_list("/team/members")
     assert [(member["email"], member["role"]) for member in members] == [("zoe@example.com", "admin")]
-    assert world.client.get("/auth/me")["email"] == "zoe@example.com"
+    assert context.client.get("/auth/me")["email"] == "zoe@example.com"
 
 
-def _sent_back(world: World) -> httpx.Response:
-    http, url = world.client.http, world.client.url
-    begun = settled(http.get(f"{url}/auth/oidc/login"))
+def _sign_in(context: ScenarioContext) -> httpx.Response:
+    http, url = context.client.http, context.client.url
+    begun = raise_if_unavailable(http.get(f"{url}/auth/oidc/login"))
     back = http.get(begun.headers["location"]).headers["location"]
-    return settled(http.get(f"{url}/auth/oidc/callback?{back.partition('?')[2]}"))
+    return raise_if_unavailable(http.get(f"{url}/auth/oidc/callback?{back.partition('?')[2]}"))

@@ -1,4 +1,4 @@
-"""A run that a test writes itself, as its owner would: rows of a journal in memory, deltas and rings on a bus."""
+"""Write a run from a test as its owner would: journal rows in memory, deltas and notifications on a bus."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from src.api.errors import StoreUnavailable
-from src.api.ports import Bus, Clock, Delta, Notice, Reader, Transaction
+from src.api.ports import Bus, Clock, Delta, EphemeralEvent, Reader, RunChanged, Transaction
 from src.api.schemas.base import Json
-from src.api.schemas.query import Grouping, Summand, Where
-from src.api.schemas.record import Record
-from src.api.schemas.records import JournalEvent, Run, Tail, Tally
+from src.api.schemas.query import Aggregate, Grouping, Where
+from src.api.schemas.records import AggregateRow, JournalEvent, Record, Run, Tail
 from tests.support.rows import row
 
 __all__ = ["MemoryStore", "Recorder", "new_run"]
@@ -25,19 +24,19 @@ def new_run(run_id: str = "run-1") -> Run:
 
 
 class MemoryStore:
-    """As much of `Store` and `Reader` as followers use. `down` makes it unavailable, `looks` counts its reads."""
+    """The part of `Store` and `Reader` that followers use. `down` makes it unavailable, `read_count` counts reads."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.events: dict[str, list[JournalEvent]] = {}
         self.commits: int | None = None
         self.down = False
-        self.looks = 0
+        self.read_count = 0
 
     async def read(self, body: Callable[[Reader], Awaitable[T]]) -> T:
         if self.down:
             raise StoreUnavailable("The database is gone for this test.")
-        self.looks += 1
+        self.read_count += 1
         return await body(self)
 
     async def version(self) -> int | None:
@@ -48,7 +47,7 @@ class MemoryStore:
         if run is None:
             return None
         rows = tuple(event for event in self.events[run_id] if event.n > after)[:limit]
-        return Tail(run.conversation_id, run.state, run.journal, run.rest, rows)
+        return Tail(run.conversation_id, run.state, run.journal, run.rest_seq, rows)
 
     async def find(self, kind: type[R], where: Where, order: str = "", limit: int = 1000, skip: int = 0) -> list[R]:
         assert kind is Run
@@ -57,9 +56,9 @@ class MemoryStore:
         assert len(ids) <= limit
         return [cast(R, self.runs[str(run_id)]) for run_id in ids if run_id in self.runs]
 
-    async def tally(
-        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Summand] = ()
-    ) -> list[Tally]:
+    async def aggregate(
+        self, kind: type[Record], by: Sequence[Grouping], where: Where, sums: Sequence[Aggregate] = ()
+    ) -> list[AggregateRow]:
         raise NotImplementedError("Followers count nothing.")
 
     async def get(self, kind: type[R], **key: str | int) -> R | None:
@@ -73,7 +72,7 @@ class MemoryStore:
 
 
 class Recorder:
-    """Writes one run. Each method is one commit or one delta, followed by what its owner puts on the bus."""
+    """Write one run. Each method is one commit or one delta, followed by the owner's bus messages."""
 
     def __init__(self, store: MemoryStore, bus: Bus, clock: Clock, run_id: str = "run-1") -> None:
         self._store = store
@@ -91,17 +90,17 @@ class Recorder:
         return self._store.runs[self.run_id]
 
     def claim(self) -> None:
-        """Another owner: a number, and no row."""
+        """Claim the run for another owner: the fence and the journal number increase, but no event is written."""
         self._move(journal=self.run.journal + 1, fence=self.run.fence + 1, state="running")
         self.streamed = ""
 
     def event(self, kind: str, *, text_from: int | None = None, state: str | None = None, **fields: Json) -> None:
-        """One event and, with `state`, the change that it tells of; a resting state makes it the run's last for now."""
+        """Write one event and, with `state`, the state change that it reports. A resting state ends streams."""
         n = self.run.journal + 1
         body = json.dumps({"type": kind, **fields}, ensure_ascii=False)
         self._store.events[self.run_id].append(JournalEvent(self.run_id, n, kind, body, text_from, self._clock.now()))
         rests = state in {"awaiting_approval", "completed", "failed", "stopped"}
-        self._move(journal=n, state=state or self.run.state, rest=n if rests else self.run.rest)
+        self._move(journal=n, state=state or self.run.state, rest_seq=n if rests else self.run.rest_seq)
         self.streamed = ""
 
     def start(self, generation_id: str, replaces: str | None = None) -> None:
@@ -124,7 +123,7 @@ class Recorder:
         return delta
 
     def end_text(self) -> None:
-        """The border between a text and what comes next in the midst of a generation."""
+        """End a text within a generation, before what follows it."""
         text_from, self.content = len(self.content), self.content + self.streamed
         self.event("token", text_from=text_from, generation_id=self.generation_id, text=self.content)
 
@@ -148,10 +147,10 @@ class Recorder:
         self.event("workflow_complete", state=state, status=status or state, result="")
 
     async def notice(self, kind: str, **fields: Json) -> None:
-        await self._bus.publish(Notice(self.run_id, json.dumps({"type": kind, **fields}), self._clock.now()))
+        await self._bus.publish(EphemeralEvent(self.run_id, json.dumps({"type": kind, **fields}), self._clock.now()))
 
     def _move(self, **values: str | int) -> None:
         self._store.runs[self.run_id] = replace(self.run, **values)  # type: ignore[arg-type]
         if self._store.commits is not None:
             self._store.commits += 1
-        self._bus.ring(self.run_id)
+        self._bus.notify(RunChanged(self.run_id))

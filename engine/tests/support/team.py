@@ -1,4 +1,4 @@
-"""Members of a team who sign in and act, each under the names that Kubernetes knows."""
+"""Create team members who sign in and act, each with their own Kubernetes user and groups."""
 
 import json
 from collections.abc import AsyncIterator
@@ -9,15 +9,15 @@ import httpx
 from src.api.ports import Store, Transaction
 from src.api.schemas.query import Scalar
 from src.api.schemas.records import User
-from tests.support.app import registered, signed_in
-from tests.support.person import Person
+from tests.support.api_user import ApiUser
+from tests.support.app import log_in, register_user
 from tests.support.waiting import PATIENCE
 
 __all__ = ["Team"]
 
 
 class Team:
-    """Whoever an engine in local mode, with open registration, is to know. `store` is its own."""
+    """The members that an engine in local mode with open registration should have. `store` is the engine's store."""
 
     def __init__(self, address: str, store: Store) -> None:
         self._address = address
@@ -26,7 +26,7 @@ class Team:
 
     async def add(self, name: str, role: str = "member", kubernetes: str | None = None, *groups: str) -> None:
         async with httpx.AsyncClient(base_url=self._address, timeout=PATIENCE) as client:
-            made = await registered(client, f"{name}@example.org", full_name=name)
+            made = await register_user(client, f"{name}@example.org", full_name=name)
         self._ids[name] = str(made["id"])
         await self.change(name, role=role, kubernetes_user=kubernetes, kubernetes_groups=json.dumps(groups))
 
@@ -37,9 +37,9 @@ class Team:
         await self._store.transaction(body)
 
     @asynccontextmanager
-    async def person(self, name: str) -> AsyncIterator[Person]:
-        """Signed in."""
+    async def open_user(self, name: str) -> AsyncIterator[ApiUser]:
+        """Sign in as this member and yield the API user."""
         async with httpx.AsyncClient(base_url=self._address, timeout=PATIENCE) as client:
-            token = await signed_in(client, f"{name}@example.org")
+            token = await log_in(client, f"{name}@example.org")
             client.headers["Authorization"] = f"Bearer {token}"
-            yield Person(client)
+            yield ApiUser(client)

@@ -1,4 +1,4 @@
-"""The command `skyflo` as a person or a script runs it: a process of its own, on a terminal or with pipes."""
+"""Run the command `skyflo` as a separate process, on a pseudo-terminal or with pipes."""
 
 import fcntl
 import json
@@ -20,17 +20,17 @@ from typing import Any
 
 from tests.support.waiting import PATIENCE
 
-__all__ = ["Done", "OnTerminal", "Shell"]
+__all__ = ["CommandResult", "Shell", "TerminalSession"]
 
 ENGINE = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "src.cli.main")
 _ON_ITS_TERMINAL = 'exec "$@" <"$0" >"$0" 2>&1'
-"""A shell that leads a session gets the terminal that it opens first: Ctrl-C is then sent by the system."""
+"""A shell that leads a session opens its controlling terminal, so that the system delivers Ctrl-C."""
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """A command that has ended."""
 
     code: int
@@ -39,7 +39,7 @@ class Done:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Standard output, line by line, each of them JSON."""
+        """Parse standard output as one JSON object per line."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
@@ -48,8 +48,8 @@ class Done:
 
 
 @dataclass
-class OnTerminal:
-    """A command on a terminal. `shown` is all that was written there."""
+class TerminalSession:
+    """A command on a pseudo-terminal. `shown` is its complete output."""
 
     process: "subprocess.Popen[bytes]"
     master: int
@@ -62,11 +62,11 @@ class OnTerminal:
 
     @property
     def shown(self) -> str:
-        """Without the sequences that colour and move."""
+        """Return the output without escape sequences for colours and cursor movement."""
         return _SEQUENCES.sub("", self.raw).replace("\r", "")
 
     def expect(self, words: str, within: float = PATIENCE) -> None:
-        """Returns once these words come, after those that were waited for before."""
+        """Wait until this text appears after the text of the previous `expect`."""
         deadline = time.monotonic() + within
         while (found := self.shown.find(words, self._read_up_to)) < 0:
             left = deadline - time.monotonic()
@@ -78,27 +78,27 @@ class OnTerminal:
         os.write(self.master, words.encode() + b"\n")
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Send Ctrl-C."""
         os.write(self.master, b"\x03")
 
     def close_input(self) -> None:
-        """Ctrl-D."""
+        """Send Ctrl-D."""
         os.write(self.master, b"\x04")
 
-    def ends(self, within: float = PATIENCE) -> int:
-        """Its exit code."""
+    def wait_for_exit(self, within: float = PATIENCE) -> int:
+        """Wait for the end of the command and return its exit code."""
         deadline = time.monotonic() + within
         while self._more(deadline - time.monotonic()):
             assert time.monotonic() < deadline, f"it does not end:\n{self.shown}"
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
     def _more(self, within: float) -> bool:
-        """Reads what there is. False once nobody writes any more."""
+        """Read the available output. Returns False when no process has the terminal open for writing."""
         if not select.select([self.master], [], [], max(0.0, within))[0]:
             return True
         try:
             piece = os.read(self.master, 65_536)
-        except OSError:  # how Linux tells that the last one who had the terminal open is gone
+        except OSError:  # Linux raises EIO when the last process closes the terminal
             return False
         self.written += piece
         return bool(piece)
@@ -106,7 +106,7 @@ class OnTerminal:
 
 @dataclass
 class Shell:
-    """Where commands are typed: a home of its own, and the engine that is meant."""
+    """An environment for commands: an empty home folder and the engine's address."""
 
     home: Path
     server: str = ""
@@ -123,8 +123,8 @@ class Shell:
         mine = {"PYTHONPATH": str(ENGINE), "TERM": "xterm-256color", "SKYFLO_ENV_FILE": "", "PYTHONUTF8": "1"}
         return {**kept, **mine, **folders, **({"SKYFLO_SERVER": self.server} if self.server else {}), **self.extra}
 
-    def run(self, *arguments: str, typed: str | None = None, within: float = PATIENCE) -> Done:
-        """With pipes, as a script runs it. Standard input is `typed`, else nothing."""
+    def run(self, *arguments: str, typed: str | None = None, within: float = PATIENCE) -> CommandResult:
+        """Run a command with pipes, as a script does. Standard input is `typed`, or empty."""
         done = subprocess.run(
             [*COMMAND, *arguments],
             input=typed if typed is not None else "",
@@ -136,16 +136,16 @@ class Shell:
             timeout=within,
             check=False,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def on_terminal(self, *arguments: str, columns: int = 100, rows: int = 40) -> Iterator[OnTerminal]:
-        """On a terminal of this size. It is ended with the block, if it has not."""
+    def on_terminal(self, *arguments: str, columns: int = 100, rows: int = 40) -> Iterator[TerminalSession]:
+        """Run a command on a terminal of this size. It is killed at the end of the block if it still runs."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         command = ["sh", "-c", _ON_ITS_TERMINAL, os.ttyname(slave), *COMMAND, *arguments]
         process = subprocess.Popen(command, env=self.environment, cwd=self.home, start_new_session=True)
-        on = OnTerminal(process, master)
+        on = TerminalSession(process, master)
         try:
             _wait_for_reader(on, slave)
             yield on
@@ -156,8 +156,8 @@ class Shell:
             os.close(master)
 
 
-def _wait_for_reader(on: OnTerminal, slave: int) -> None:
-    """Keeps the other end open until the command has it, lest the terminal be gone before it begins."""
+def _wait_for_reader(on: TerminalSession, slave: int) -> None:
+    """Keep the terminal's other end open until the command has opened it; otherwise it would close first."""
     on.expect("", PATIENCE)
     select.select([on.master], [], [], PATIENCE)
     os.close(slave)

@@ -1,12 +1,14 @@
-"""Waiting for something real: a process, a server, a row that another process writes. Nothing else may sleep."""
+"""Wait for real events: a process, a server, a row that another process writes. No other module may sleep."""
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 PATIENCE = 120.0
-"""Seconds until a test takes something to hang: the slowest machine that we met was eight times slower than usual."""
+"""Seconds after which a test counts as hanging: the slowest observed machine was eight times slower than usual."""
 
 STEP_SECONDS = 0.02
 
@@ -14,7 +16,7 @@ STEP_SECONDS = 0.02
 async def eventually(
     check: Callable[[], bool | Awaitable[bool]], within: float = PATIENCE, what: str = "the condition"
 ) -> None:
-    """Returns as soon as `check` is true; fails, naming `what`, when it is still false after `within` seconds."""
+    """Wait until `check` is true. Fails with `what` in the message after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
         answer = check()
@@ -24,13 +26,13 @@ async def eventually(
         await asyncio.sleep(STEP_SECONDS)
 
 
-async def dawdle(seconds: float) -> None:
-    """Is slow on purpose, as a client or a person may be: for tests of what others do meanwhile."""
+async def spend_time(seconds: float) -> None:
+    """Be slow on purpose, as a client or a person may be, in tests of what others do meanwhile."""
     await asyncio.sleep(seconds)
 
 
 def wait_until(check: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
-    """`eventually`, for tests without an event loop."""
+    """Wait like `eventually`, for tests without an event loop."""
     deadline = time.monotonic() + within
     while not check():
         assert time.monotonic() < deadline, f"{what} did not come true within {within} s"
@@ -38,5 +40,15 @@ def wait_until(check: Callable[[], bool], what: str, within: float = PATIENCE) -
 
 
 def give_time(seconds: float) -> None:
-    """Time for something to happen that must not: there is nothing else to wait for."""
+    """Give an unwanted event time to happen; its absence leaves nothing else to wait for."""
     time.sleep(seconds)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs. A zombie does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"

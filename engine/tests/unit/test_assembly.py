@@ -1,4 +1,4 @@
-"""Tool calls out of the pieces in which a dozen providers send them."""
+"""Test how tool calls are assembled from the pieces that a dozen providers send."""
 
 import json
 from itertools import pairwise
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.api.agent.arguments import MAX_ARGUMENTS
-from src.api.agent.assembly import MAX_CALLS, AssembledCall, CallAssembler
+from src.api.agent.tool_call_assembler import MAX_CALLS, AssembledCall, CallAssembler
 from src.api.ports import CallDelta, Finished, Usage
 
 TOOLS = ("k8s_get", "k8s_logs", "k8s_list_clusters")
@@ -93,30 +93,85 @@ DIALECTS = {
 
 @pytest.mark.promise("whole-calls")
 @pytest.mark.parametrize("deltas", DIALECTS.values(), ids=list(DIALECTS))
-def test_every_dialect_gives_the_same_calls(deltas: list[CallDelta]) -> None:
+def test_every_provider_format_gives_the_same_calls(deltas: list[CallDelta]) -> None:
     assert assembled(*deltas) == [GET, LOGS]
 
 
-def test_calls_without_ids_are_told_apart_by_being_whole() -> None:
+SAME_ID = {
+    "in pieces": [
+        CallDelta(0, "A", "k8s_get"),
+        CallDelta(0, arguments='{"a":1}'),
+        CallDelta(0, "A", "k8s_get"),
+        CallDelta(0, arguments='{"a"'),
+        CallDelta(0, arguments=":2}"),
+    ],
+    "whole": [CallDelta(0, "A", "k8s_get", '{"a":1}'), CallDelta(0, "A", "k8s_get", '{"a":2}')],
+    "the id in every piece": [
+        CallDelta(0, "A", "k8s_get"),
+        CallDelta(0, "A", "", '{"a":1}'),
+        CallDelta(0, "A", "k8s_get"),
+        CallDelta(0, "A", "", '{"a":2}'),
+    ],
+    "id and name in every piece": [
+        CallDelta(0, "A", "k8s_get", ""),
+        CallDelta(0, "A", "k8s_get", '{"a":'),
+        CallDelta(0, "A", "k8s_get", "1}"),
+        CallDelta(0, "A", "k8s_get", '{"a":2}'),
+    ],
+}
+
+
+@pytest.mark.promise("whole-calls")
+@pytest.mark.parametrize("deltas", SAME_ID.values(), ids=list(SAME_ID))
+def test_calls_with_the_same_index_and_id_are_separated(deltas: list[CallDelta]) -> None:
+    calls = assembled(*deltas)
+    assert [(call.provider_id, call.name, call.arguments) for call in calls] == [
+        ("A", "k8s_get", '{"a":1}'),
+        ("A", "k8s_get", '{"a":2}'),
+    ]
+
+
+def test_calls_of_two_tools_with_the_same_index_and_id_are_separated() -> None:
+    first, second = CallDelta(0, "A", "k8s_get"), CallDelta(0, "A", "k8s_logs")
+    calls = assembled(first, CallDelta(0, arguments='{"a":1}'), second, CallDelta(0, "A", "", '{"b":2}'))
+    assert [(call.name, call.arguments) for call in calls] == [("k8s_get", '{"a":1}'), ("k8s_logs", '{"b":2}')]
+
+
+@pytest.mark.parametrize("again", [CallDelta(0, "A", "k8s_get"), CallDelta(0, "A", "k8s_get", '{ "a": 1 }')])
+def test_call_that_is_named_again_at_its_end_stays_one(again: CallDelta) -> None:
+    assert assembled(CallDelta(0, "A", "k8s_get", '{"a":1}'), again) == [GET]
+
+
+def test_split_surrogate_pair_in_arguments_is_joined() -> None:
+    (call,) = assembled(CallDelta(0, "A", "k8s_get", '{"a":"\ud83d'), CallDelta(0, "", "", '\udc80"}'))
+    assert (call.arguments, call.problem) == ('{"a":"💀"}', None)
+
+
+def test_state_of_a_call_is_kept() -> None:
+    (call,) = assembled(CallDelta(0, "A", "k8s_get", "{}", {"x": 1}), CallDelta(0, state={"y": 2}))
+    assert call.state == {"x": 1, "y": 2}
+
+
+def test_complete_calls_without_ids_are_separated() -> None:
     calls = assembled(CallDelta(0, "", "k8s_get", '{"a":1}'), CallDelta(0, "", "k8s_get", '{"a":2}'))
     assert [call.arguments for call in calls] == ['{"a":1}', '{"a":2}']
 
 
-def test_calls_without_ids_and_arguments_are_told_apart_by_their_names() -> None:
+def test_calls_without_ids_and_arguments_are_separated_by_name() -> None:
     calls = assembled(CallDelta(0, "", "k8s_list_clusters"), CallDelta(0, "", "k8s_get", '{"a":1}'))
     assert [(call.name, call.arguments) for call in calls] == [("k8s_list_clusters", "{}"), ("k8s_get", '{"a":1}')]
 
 
-def test_the_same_id_under_two_numbers_is_two_calls() -> None:
+def test_same_id_with_two_indexes_gives_two_calls() -> None:
     calls = assembled(CallDelta(0, "A", "k8s_get", '{"a":1}'), CallDelta(1, "A", "k8s_logs", '{"b":2}'))
     assert [call.name for call in calls] == ["k8s_get", "k8s_logs"]
 
 
-def test_no_arguments_mean_an_empty_object() -> None:
+def test_missing_arguments_mean_an_empty_object() -> None:
     assert assembled(CallDelta(0, "A", "k8s_list_clusters")) == [AssembledCall("A", "k8s_list_clusters", "{}")]
 
 
-def test_ids_of_thousands_of_characters_are_kept() -> None:
+def test_very_long_ids_are_kept() -> None:
     assert assembled(CallDelta(0, "x" * 20_000, "k8s_get", "{}"))[0].provider_id == "x" * 20_000
     assert assembled(CallDelta(0, "x" * 40_000, "k8s_get", "{}"))[0].provider_id == ""
 
@@ -135,7 +190,7 @@ def test_broken_json_is_rejected_not_repaired(arguments: str) -> None:
 
 @pytest.mark.promise("whole-calls")
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_an_answer_cut_short_gives_no_call_that_may_run(reason: str) -> None:
+def test_truncated_answer_gives_no_runnable_call(reason: str) -> None:
     end = Finished(reason, Usage())  # type: ignore[arg-type]
     calls = assembled(CallDelta(0, "A", "k8s_get", '{"a":1}'), CallDelta(1, "B", "k8s_list_clusters"), end=end)
     assert all(call.problem for call in calls)
@@ -154,7 +209,7 @@ def test_calls_beyond_the_limit_are_rejected_and_counted() -> None:
 
 
 @pytest.mark.promise("bounded")
-def test_arguments_beyond_the_limit_are_rejected_and_not_kept() -> None:
+def test_oversized_arguments_are_rejected_and_dropped() -> None:
     pieces = [CallDelta(0, arguments="x" * 10_000) for _ in range(100)]
     (call,) = assembled(CallDelta(0, "A", "k8s_get", '{"a":"'), *pieces)
     assert call.arguments == "{}"
@@ -163,7 +218,7 @@ def test_arguments_beyond_the_limit_are_rejected_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300])
-def test_a_name_that_is_none_is_rejected(name: str) -> None:
+def test_invalid_tool_name_is_rejected(name: str) -> None:
     (call,) = assembled(CallDelta(0, "A", name, "{}"))
     assert call.problem is not None
 
@@ -175,7 +230,9 @@ def test_a_name_that_is_none_is_rejected(name: str) -> None:
     ),
     data=st.data(),
 )
-def test_cutting_arguments_anywhere_changes_nothing(objects: list[dict[str, int | str]], data: st.DataObject) -> None:
+def test_calls_do_not_depend_on_how_arguments_are_split(
+    objects: list[dict[str, int | str]], data: st.DataObject
+) -> None:
     deltas, wanted = [], []
     for index, value in enumerate(objects):
         text = json.dumps(value)
@@ -198,7 +255,7 @@ pieces = st.builds(
 
 @pytest.mark.promise("whole-calls")
 @given(st.lists(pieces, max_size=30))
-def test_whatever_comes_a_call_is_an_object_or_has_a_problem(deltas: list[CallDelta]) -> None:
+def test_every_call_has_object_arguments_or_a_problem(deltas: list[CallDelta]) -> None:
     calls = assembled(*deltas)
     assert len(calls) <= MAX_CALLS + 1
     for call in calls:

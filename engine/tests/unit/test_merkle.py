@@ -1,4 +1,4 @@
-"""The Merkle root: leaves and nodes apart, the odd one out carried up as it is."""
+"""Test the Merkle root: leaves and nodes are hashed differently, and an odd last node moves up unchanged."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ def node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def test_the_root() -> None:
+def test_merkle_root_of_small_trees() -> None:
     a, b, c = leaf("a"), leaf("b"), leaf("c")
     assert merkle_root([]) == hashlib.sha256(b"").hexdigest()
     assert merkle_root(["a"]) == a.hex()

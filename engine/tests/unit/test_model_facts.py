@@ -1,4 +1,4 @@
-"""What is known of models without asking them: tokens, windows, prices, and whose wire they speak."""
+"""Test what the catalog knows about models: token counts, context windows, prices and their adapter."""
 
 import base64
 import json
@@ -9,11 +9,11 @@ from typing import Literal
 
 import pytest
 
-from src.api.adapters.model.catalog import UNKNOWN_WINDOW, Catalog
-from src.api.adapters.model.choice import choose_model
+from src.api.adapters.model.catalog import UNKNOWN_WINDOW, ModelCatalog
 from src.api.adapters.model.litellm import LiteLLMModel
 from src.api.adapters.model.openai import OpenAIModel
-from src.api.adapters.model.tokens import estimate
+from src.api.adapters.model.selection import choose_model
+from src.api.adapters.model.token_counter import estimate
 
 RANDOM = random.Random(1)
 TEXTS = {
@@ -40,7 +40,7 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
-    """The tokenizers that LiteLLM carries as files: OpenAI's newer and older one, and Anthropic's."""
+    """Return the tokenizers that LiteLLM ships as files: OpenAI's newer and older one, and Anthropic's."""
     from importlib.util import find_spec
 
     from tokenizers import Tokenizer
@@ -59,19 +59,19 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_the_estimate_is_never_too_low(tokenizers: list[object], kind: str) -> None:
+def test_token_estimate_is_never_too_low(tokenizers: list[object], kind: str) -> None:
     text = TEXTS[kind]
     true = max(len(getattr(encoded := tokenizer.encode(text), "ids", encoded)) for tokenizer in tokenizers)  # type: ignore[attr-defined]
     assert true <= estimate(text) <= 2.5 * true
 
 
-def test_the_estimate_of_a_megabyte_is_fast() -> None:
+def test_token_estimate_of_a_megabyte_is_fast() -> None:
     assert estimate("") == 0
     assert estimate("x" * 1_000_000) == 300_000
 
 
 def test_windows_and_prices_come_from_the_table() -> None:
-    catalog = Catalog()
+    catalog = ModelCatalog()
     assert catalog.window("openai/gpt-4o") == catalog.window("gpt-4o") == 128_000
     assert catalog.window("openai/some-model-of-ours") == UNKNOWN_WINDOW
     assert catalog.cost("openai/gpt-4o", 1000, 100, 400) == pytest.approx(600 * 2.5e-6 + 400 * 1.25e-6 + 100 * 1e-5)
@@ -80,25 +80,25 @@ def test_windows_and_prices_come_from_the_table() -> None:
 
 @pytest.mark.parametrize("adapter", ["openai", "litellm"])
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "openai/some-model-of-ours"])
-async def test_llm_context_window_overrides_what_is_known(adapter: Literal["openai", "litellm"], model: str) -> None:
+async def test_llm_context_window_overrides_the_table(adapter: Literal["openai", "litellm"], model: str) -> None:
     chosen = choose_model(model, host="http://127.0.0.1:1/v1", adapter=adapter, window=9_000)
     assert chosen.context_window(model) == 9_000
     await chosen.aclose()
 
 
-def test_prices_that_rise_with_the_prompt() -> None:
-    catalog = Catalog()
+def test_price_rises_with_the_prompt_length() -> None:
+    catalog = ModelCatalog()
     small = catalog.cost("gemini/gemini-2.5-pro", 200_000, 0, 0)
     large = catalog.cost("gemini/gemini-2.5-pro", 200_001, 0, 0)
     assert small == pytest.approx(200_000 * 1.25e-6)
     assert large == pytest.approx(200_001 * 2.5e-6)
 
 
-def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:
+def test_model_outside_the_table_is_unknown(tmp_path: Path) -> None:
     table = tmp_path / "table.json"
     table.write_text('{"other": {"max_input_tokens": 5}}')
-    assert Catalog(table).find("gpt-4o") is None
-    assert Catalog(table).window("other") == 5
+    assert ModelCatalog(table).find("gpt-4o") is None
+    assert ModelCatalog(table).window("other") == 5
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:
         ("anthropic/claude-sonnet-4-5", "http://127.0.0.1:1/v1", "openai", OpenAIModel),
     ],
 )
-async def test_which_adapter_serves_which_model(model: str, host: str | None, adapter: str, kind: type) -> None:
+async def test_model_name_selects_the_adapter(model: str, host: str | None, adapter: str, kind: type) -> None:
     before = "litellm" in sys.modules
     chosen = choose_model(model, host=host, adapter=adapter)  # type: ignore[arg-type]
     assert type(chosen) is kind

@@ -1,11 +1,11 @@
-"""What is missing is said in one sentence, with how to set it."""
+"""Test that missing settings are reported in one sentence, with the setting to change."""
 
 from pathlib import Path
 
 import pytest
 
-from src.api.config.needs import cluster_choice, cluster_need, model_need
-from tests.support.app import given
+from src.api.config.startup_checks import check_cluster_settings, check_model_settings, find_cluster
+from tests.support.app import make_settings
 
 
 @pytest.mark.parametrize(
@@ -20,13 +20,15 @@ from tests.support.app import given
         ("ollama/llama3", {}, None),
     ],
 )
-def test_the_models_key(tmp_path: Path, model: str, environment: dict[str, str], named: str | None) -> None:
-    need = model_need(given(tmp_path, llm_model=model, environment=environment))
+def test_missing_model_key_is_reported(
+    tmp_path: Path, model: str, environment: dict[str, str], named: str | None
+) -> None:
+    need = check_model_settings(make_settings(tmp_path, llm_model=model, environment=environment))
     assert (need is None) if named is None else (need is not None and f"set {named}" in need)
 
 
-def test_a_host_of_ones_own_needs_no_key(tmp_path: Path) -> None:
-    assert model_need(given(tmp_path, llm_host="http://127.0.0.1:8000/v1")) is None
+def test_custom_host_needs_no_key(tmp_path: Path) -> None:
+    assert check_model_settings(make_settings(tmp_path, llm_host="http://127.0.0.1:8000/v1")) is None
 
 
 @pytest.mark.parametrize(
@@ -37,20 +39,25 @@ def test_a_host_of_ones_own_needs_no_key(tmp_path: Path) -> None:
         '{"kind": "Config", "current-context": "production"}',
     ],
 )
-def test_the_current_context_is_found_and_read_only_until_it_is_named(tmp_path: Path, text: str) -> None:
+def test_current_context_is_read_only_until_it_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config"
     file.write_text(text)
     environment = {"KUBECONFIG": f"{tmp_path / 'none'}:{file}"}
-    settings = given(tmp_path, environment=environment)
-    assert cluster_choice(settings).context == "production"
-    assert "CLUSTERS=production" in str(cluster_need(settings))
-    assert cluster_need(given(tmp_path, environment=environment, clusters=("production",))) is None
+    settings = make_settings(tmp_path, environment=environment)
+    assert find_cluster(settings).context == "production"
+    assert "CLUSTERS=production" in str(check_cluster_settings(settings))
+    assert check_cluster_settings(make_settings(tmp_path, environment=environment, clusters=("production",))) is None
 
 
-def test_no_kubeconfig_no_context_and_a_pod(tmp_path: Path) -> None:
+def test_missing_cluster_settings_are_reported_outside_a_pod(tmp_path: Path) -> None:
     missing = {"KUBECONFIG": str(tmp_path / "none")}
-    assert "Set KUBECONFIG" in str(cluster_need(given(tmp_path, environment=missing)))
+    assert "Set KUBECONFIG" in str(check_cluster_settings(make_settings(tmp_path, environment=missing)))
     empty = tmp_path / "empty"
     empty.write_text("kind: Config\n")
-    assert "no current-context" in str(cluster_need(given(tmp_path, environment={"KUBECONFIG": str(empty)})))
-    assert cluster_need(given(tmp_path, environment={**missing, "KUBERNETES_SERVICE_HOST": "10.0.0.1"})) is None
+    assert "no current-context" in str(
+        check_cluster_settings(make_settings(tmp_path, environment={"KUBECONFIG": str(empty)}))
+    )
+    assert (
+        check_cluster_settings(make_settings(tmp_path, environment={**missing, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}))
+        is None
+    )

@@ -1,36 +1,49 @@
-"""How the suite behaves where something is missing, and what it refuses to see. Each runs a small suite of its own."""
+"""Test how the suite handles missing services and isolates its environment. Each test runs its own small suite."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.support.plugin import LOUD
+from tests.support.plugin import NOT_TESTED
+
+pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A suite of one test that needs a cluster, where TEST_KUBECONFIG names a file that leads to none."""
+    """A suite with one test that needs a cluster, where TEST_KUBECONFIG names an unusable file."""
     pytester.makeconftest('pytest_plugins = ["tests.support.plugin"]')
     pytester.makepyfile("def test_needs_a_cluster(cluster): ...")
     monkeypatch.setenv("TEST_KUBECONFIG", str(pytester.makefile(".yaml", "kind: Config")))
-    monkeypatch.delenv("CI", raising=False)
+    for name in ("CI", "TEST_WITHOUT"):
+        monkeypatch.delenv(name, raising=False)
     return pytester
 
 
-def test_what_cannot_be_had_is_skipped_aloud(suite: pytest.Pytester) -> None:
+def test_unavailable_service_is_skipped_with_a_notice(suite: pytest.Pytester) -> None:
     result = suite.runpytest_subprocess()
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines([f"{LOUD}: Kubernetes: *names no current-context (1 tests skipped)"])
+    result.stdout.fnmatch_lines([f"{NOT_TESTED}: Kubernetes: *names no current-context (1 tests skipped)"])
 
 
-def test_in_ci_it_is_a_failure(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_service_fails_in_ci(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     result = suite.runpytest_subprocess()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([f"*{LOUD}: Kubernetes: *"])
+    result.stdout.fnmatch_lines([f"*{NOT_TESTED}: Kubernetes: *"])
 
 
-def test_the_users_own_environment_is_out_of_sight(
+def test_ci_skips_tests_of_services_named_in_test_without(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("TEST_WITHOUT", "redis, kubernetes")
+    result = suite.runpytest_subprocess()
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines([f"{NOT_TESTED}: Kubernetes: named in TEST_WITHOUT (1 tests skipped)"])
+
+
+def test_user_environment_is_hidden_from_tests(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / ".kube" / "config"

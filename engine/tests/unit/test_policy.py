@@ -1,4 +1,4 @@
-"""The policy's decisions as a table, and that whatever is not known makes them no looser."""
+"""Test the policy's decisions, and that unknown facts never make a decision more permissive."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -10,44 +10,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyflo_tools.tools import CHANGES, READS
-from src.api.agent.policy import Asked, Requester, Ruling, decide
+from src.api.agent.policy import PolicyDecision, PolicyQuery, Requester, decide
 from src.api.agent.policy_facts import (
-    OUR_TOOLS,
+    OWN_TOOLS,
     Target,
     targets_in_arguments,
     targets_of_objects,
     verb_of,
 )
-from src.api.schemas.policy import PolicyDocument, PolicyInForce
+from src.api.schemas.policy import ActivePolicy, PolicyDocument
 
 pytestmark = pytest.mark.promise("policy")
 
 ANA = Requester("member", ("id-1", "ana@example.com", "Ana"), ("id-1", "ana@example.com"))
-SCALE = Asked(ANA, "skyflo", "k8s_scale", "change", "scale", (Target("dev", "Deployment", ("web",)),), 0)
+SCALE = PolicyQuery(ANA, "skyflo", "k8s_scale", "change", "scale", (Target("dev", "Deployment", ("web",)),), 0)
 READ = replace(SCALE, tool="k8s_get", effect="read", verb="get")
 DELETE = replace(SCALE, tool="k8s_delete", effect="destructive", verb="delete")
 FOREIGN = replace(SCALE, server="ci", tool="deploy", verb=None, targets=None)
 
 
-def policy(*rules: dict[str, Any], problem: str | None = None) -> PolicyInForce:
+def policy(*rules: dict[str, Any], problem: str | None = None) -> ActivePolicy:
     named = [{"name": f"rule-{n}", **rule} for n, rule in enumerate(rules)]
-    return PolicyInForce(PolicyDocument.model_validate({"rules": named}), problem=problem)
+    return ActivePolicy(PolicyDocument.model_validate({"rules": named}), problem=problem)
 
 
-def ruled(asked: Asked, decision: str, **matchers: Any) -> bool:
-    """Whether this one rule decides."""
+def ruled(asked: PolicyQuery, decision: str, **matchers: Any) -> bool:
+    """Return whether this one rule decides."""
     return decide(policy({"decision": decision, **matchers}), asked).rule == "rule-0"
 
 
-def test_without_a_file_reads_run_and_changes_are_asked_for() -> None:
-    assert decide(PolicyInForce(), READ).decision == "allow"
-    assert decide(PolicyInForce(), SCALE).decision == "ask"
-    assert decide(PolicyInForce(), FOREIGN).decision == "ask"
+def test_default_policy_runs_reads_and_asks_for_changes() -> None:
+    assert decide(ActivePolicy(), READ).decision == "allow"
+    assert decide(ActivePolicy(), SCALE).decision == "ask"
+    assert decide(ActivePolicy(), FOREIGN).decision == "ask"
 
 
 HERE = {"clusters": "dev", "kinds": "deployment", "namespaces": ["web", "shop-*"]}
-TABLE: list[tuple[Asked, dict[str, Any], bool, bool]] = [
-    # asked, matchers, whether an allow matches, whether a deny does
+TABLE: list[tuple[PolicyQuery, dict[str, Any], bool, bool]] = [
+    # query, matchers, whether an allow rule matches, whether a deny rule does
     (SCALE, {}, True, True),
     (SCALE, HERE, True, True),
     (SCALE, {"clusters": "prod"}, False, False),
@@ -97,13 +97,13 @@ TABLE: list[tuple[Asked, dict[str, Any], bool, bool]] = [
 
 
 @pytest.mark.parametrize(("asked", "matchers", "allows", "denies"), TABLE)
-def test_what_matches(asked: Asked, matchers: dict[str, Any], allows: bool, denies: bool) -> None:
+def test_rule_matchers(asked: PolicyQuery, matchers: dict[str, Any], allows: bool, denies: bool) -> None:
     assert ruled(asked, "allow", **matchers) is allows
     for decision in ("deny", "ask", "two_people"):
         assert ruled(asked, decision, **matchers) is denies
 
 
-def test_the_first_rule_that_matches_decides_and_the_others_say_why_not() -> None:
+def test_first_matching_rule_decides_and_others_explain() -> None:
     rules = [
         {"decision": "deny", "namespaces": "prod"},
         {"decision": "two_people", "verbs": "scale", "reason": "be careful"},
@@ -115,7 +115,7 @@ def test_the_first_rule_that_matches_decides_and_the_others_say_why_not() -> Non
     assert "be careful" in ruling.sentence
 
 
-def test_what_is_only_guessed_says_what_to_name() -> None:
+def test_uncertain_match_names_the_missing_argument() -> None:
     ruling = decide(policy({"decision": "deny", "clusters": "prod"}), replace(READ, targets=(Target(kind="Pod"),)))
     assert (ruling.decision, ruling.guessed) == ("deny", "clusters")
     assert "name it in full" in ruling.sentence
@@ -148,13 +148,13 @@ BERLIN = {"timezone": "Europe/Berlin"}
         ("2026-03-30 00:30", {"weekdays": ["sun"], "hours": "23:00-01:00"}, True),
     ],
 )
-def test_time_is_by_the_clocks_of_its_zone(at: str, window: dict[str, Any], holds: bool) -> None:
+def test_time_windows_use_the_local_time_of_their_zone(at: str, window: dict[str, Any], holds: bool) -> None:
     moment = datetime.strptime(at, "%Y-%m-%d %H:%M").replace(tzinfo=ZoneInfo("Europe/Berlin"))
     asked = replace(SCALE, at=int(moment.timestamp() * 1000))
     assert ruled(asked, "allow", time={**BERLIN, **window}) is holds
 
 
-def test_the_hour_that_comes_twice_counts_both_times() -> None:
+def test_repeated_hour_at_a_clock_change_matches_both_times() -> None:
     first = int(datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin")).timestamp() * 1000)
     for at, holds in ((first, True), (first + 3_600_000, True), (first + 7_200_000, False)):
         window = {**BERLIN, "hours": "02:00-03:00"}
@@ -169,7 +169,7 @@ def test_the_hour_that_comes_twice_counts_both_times() -> None:
     (SCALE, {"decision": "two_people"}, "two_people"),
     (READ, {"decision": "deny", "verbs": "delete"}, "ask"),
 ])  # fmt: skip
-def test_while_the_file_can_not_be_read_nothing_is_allowed(asked: Asked, rule: dict[str, Any], decision: str) -> None:
+def test_unreadable_policy_file_allows_nothing(asked: PolicyQuery, rule: dict[str, Any], decision: str) -> None:
     assert decide(policy(rule, problem="it is not YAML"), asked).decision == decision
 
 
@@ -185,8 +185,8 @@ rules = st.fixed_dictionaries(
 
 @pytest.mark.promise("fail-closed")
 @given(st.lists(targets, min_size=1, max_size=3), rules, st.integers(0, 4), st.integers(0, 2))
-def test_knowing_less_allows_nothing_more(known: list[Target], rule: dict[str, Any], blind: int, which: int) -> None:
-    """What one rule lets through when a fact is missing, it lets through when it is there."""
+def test_missing_facts_never_allow_more(known: list[Target], rule: dict[str, Any], blind: int, which: int) -> None:
+    """A rule that allows a call without a fact also allows it with that fact."""
     field = ("cluster", "kind", "namespaces", None, None)[blind]
     less = [replace(each, **{field: None}) if field and at == which else each for at, each in enumerate(known)]
     asked = replace(SCALE, targets=tuple(less) if blind < 4 else None)
@@ -198,7 +198,7 @@ def test_knowing_less_allows_nothing_more(known: list[Target], rule: dict[str, A
         assert _strict(loose, sure)
 
 
-def _strict(loose: Ruling, sure: Ruling) -> bool:
+def _strict(loose: PolicyDecision, sure: PolicyDecision) -> bool:
     return (loose.rule, loose.decision) == (sure.rule, sure.decision)
 
 
@@ -211,8 +211,8 @@ words = st.sampled_from(["a", "b", "prod", "dev-1"])
     st.sampled_from(["k8s_scale", "k8s_patch", "k8s_rollout_restart", "k8s_delete"]),
     st.fixed_dictionaries({"kind": st.sampled_from(KINDS), "name": words, "namespace": words, "cluster": words}),
 )
-def test_what_is_explained_is_what_happens(given_rules: list[dict[str, Any]], tool: str, args: dict[str, Any]) -> None:
-    """Of a call that names its object in full, as the preview then names it."""
+def test_explanation_matches_the_decision(given_rules: list[dict[str, Any]], tool: str, args: dict[str, Any]) -> None:
+    """The call names its object completely, in the same way as its preview."""
     kind = args["kind"].rpartition("/")[2]
     scoped = kind not in ("Namespace", "Node")
     named = f"{args['cluster']}/v1/{kind}/{args['namespace'] if scoped else ''}/{args['name']}"
@@ -244,11 +244,11 @@ def test_what_is_explained_is_what_happens(given_rules: list[dict[str, Any]], to
         ({"kind": 7, "namespace": ["web"]}, None, None),
     ],
 )  # fmt: skip
-def test_what_a_read_is_about(args: dict[str, Any], kind: str | None, namespaces: tuple[str, ...] | None) -> None:
+def test_read_targets_are_extracted(args: dict[str, Any], kind: str | None, namespaces: tuple[str, ...] | None) -> None:
     assert targets_in_arguments("skyflo", "k8s_get", args) == (Target(None, kind, namespaces),)
 
 
-def test_of_others_arguments_nothing_is_known() -> None:
+def test_targets_are_known_only_for_own_tools() -> None:
     assert targets_in_arguments("ci", "k8s_get", {"kind": "pods"}) is None
     assert targets_in_arguments("skyflo", "k8s_new", {"kind": "pods"}) is None
     assert verb_of("ci", "k8s_delete") is None
@@ -256,9 +256,10 @@ def test_of_others_arguments_nothing_is_known() -> None:
     anywhere = {"manifests": "kind: Pod", "namespace": "web"}
     assert targets_in_arguments("skyflo", "k8s_apply", anywhere) == (Target(),), "each manifest names its own"
     assert targets_in_arguments("skyflo", "k8s_logs", {"namespace": "web"}) == (Target(None, "Pod", ("web",)),)
+    assert targets_in_arguments("skyflo", "helm_status", {"namespace": "web"}) == (Target(None, "Secret", ("web",)),)
 
 
-def test_objects_of_a_preview_are_read_back() -> None:
+def test_preview_objects_are_parsed() -> None:
     stored = ["arn:aws:eks:eu:1:cluster%2Fprod/apps%2Fv1/Deployment/web/api", "dev/v1/Namespace//prod", "a thing"]
     assert targets_of_objects(stored) == (
         Target("arn:aws:eks:eu:1:cluster/prod", "Deployment", ("web",)),
@@ -268,5 +269,5 @@ def test_objects_of_a_preview_are_read_back() -> None:
     assert targets_of_objects([]) is None
 
 
-def test_every_tool_of_ours_is_known() -> None:
-    assert {tool.about.name for tool in (*READS, *CHANGES)} == set(OUR_TOOLS)
+def test_every_own_tool_has_targets() -> None:
+    assert {tool.info.name for tool in (*READS, *CHANGES)} == set(OWN_TOOLS)

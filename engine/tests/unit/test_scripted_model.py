@@ -1,4 +1,4 @@
-"""The scripted model answers by what the conversation holds, and by nothing else."""
+"""Test that the scripted model's replies depend only on the conversation."""
 
 import json
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.model_script import Call, Conversation, Reply, Rule, Script, Step, When, text
-from tests.support.scripted_model import in_thread
+from tests.support.scripted_model import scripted_model_in_thread
 
 QUESTION = {"role": "user", "content": "Scale web in prod to 5"}
 ASKED = {
@@ -35,14 +35,14 @@ def answer(*messages: dict[str, object], attempt: int = 1) -> Reply:
     return SCRIPT.answer(Conversation.model_validate({"messages": messages}), attempt)
 
 
-def test_a_rule_is_chosen_by_the_question_and_filled_in_from_it() -> None:
+def test_rule_matches_the_question_and_fills_in_its_groups() -> None:
     said, called = answer(QUESTION).steps
     assert said.text == "I scale web."
     assert called.calls == [Call(name="k8s_scale", arguments={"name": "web", "replicas": 5})]
 
 
 @pytest.mark.parametrize(("result", "said"), [("scaled", "It says: scaled"), ("denied by ada", "It was denied.")])
-def test_a_rule_is_chosen_by_the_results_that_are_there(result: str, said: str) -> None:
+def test_rule_matches_the_number_of_results(result: str, said: str) -> None:
     assert answer(QUESTION, ASKED, {"role": "tool", "tool_call_id": "c1", "content": result}).steps[0].text == said
 
 
@@ -51,11 +51,11 @@ def test_results_of_earlier_questions_do_not_count() -> None:
     assert len(answer(*earlier, QUESTION).steps) == 2
 
 
-def test_what_no_rule_fits_says_so() -> None:
+def test_request_without_a_matching_rule_is_reported() -> None:
     assert answer({"role": "user", "content": "hm"}).steps[0].text == "No rule of the script fits: hm"
 
 
-def test_attempts_count_the_same_conversation_over_http_and_requests_are_kept() -> None:
+def test_attempts_count_repeated_conversations_and_requests_are_recorded() -> None:
     script = Script(
         rules=[
             Rule(when=When(attempts=2), reply=Reply(status=503, error={"error": {"message": "busy"}})),
@@ -63,7 +63,7 @@ def test_attempts_count_the_same_conversation_over_http_and_requests_are_kept() 
         ]
     )
     body = {"messages": [{"role": "user", "content": "canary-7"}], "stream": True}
-    with in_thread(script) as model, httpx.Client(base_url=model.url.removesuffix("/v1")) as client:
+    with scripted_model_in_thread(script) as model, httpx.Client(base_url=model.url.removesuffix("/v1")) as client:
         statuses = [client.post("/v1/chat/completions", json=body).status_code for _ in range(3)]
         kept = client.get("/requests").json()
         client.delete("/requests")
@@ -73,5 +73,5 @@ def test_attempts_count_the_same_conversation_over_http_and_requests_are_kept() 
     assert "canary-7" in json.dumps(kept)
 
 
-def test_a_script_is_data() -> None:
+def test_script_round_trips_as_json() -> None:
     assert Script.model_validate_json(SCRIPT.model_dump_json()) == SCRIPT

@@ -1,4 +1,4 @@
-"""The services that the other tests stand on: really there, really separate, really gone afterwards."""
+"""Test the services that other tests use: real, separate for each test, and stopped afterwards."""
 
 import os
 import signal
@@ -17,8 +17,10 @@ from tests.support import services
 from tests.support.services import Cluster
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.processes
 
-def test_each_database_is_empty_and_its_own(fresh_postgres: Callable[..., str]) -> None:
+
+def test_each_test_database_is_empty_and_separate(fresh_postgres: Callable[..., str]) -> None:
     first, second = fresh_postgres(), fresh_postgres()
     with psycopg.connect(first, autocommit=True) as connection:
         connection.execute("CREATE TABLE seen (id integer)")
@@ -26,7 +28,7 @@ def test_each_database_is_empty_and_its_own(fresh_postgres: Callable[..., str]) 
         assert connection.execute("SELECT to_regclass('seen')").fetchone() == (None,)
 
 
-def test_redis_is_empty(redis_url: str) -> None:
+def test_redis_starts_empty(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("left", "behind")
@@ -37,7 +39,7 @@ def test_redis_is_emptied_between_tests(redis_url: str) -> None:
         assert client.get("left") is None
 
 
-def test_a_redis_of_ones_own_can_fail_and_return(start_redis: Callable[[int], ExitStack]) -> None:
+def test_separate_redis_can_fail_and_restart(start_redis: Callable[[int], ExitStack]) -> None:
     port = services.free_port()
     running = start_redis(port)
     running.close()
@@ -48,7 +50,7 @@ def test_a_redis_of_ones_own_can_fail_and_return(start_redis: Callable[[int], Ex
         assert client.ping()
 
 
-def test_where_nothing_is_installed_the_wheels_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_fall_back_to_binaries_from_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "POSTGRES_FOLDERS", ())
     monkeypatch.setattr(services.shutil, "which", lambda *_args, **_options: None)
     for named in ("TEST_POSTGRES_URL", "TEST_REDIS_URL"):
@@ -59,20 +61,20 @@ def test_where_nothing_is_installed_the_wheels_serve(monkeypatch: pytest.MonkeyP
         assert client.ping()
 
 
-def test_the_cluster_answers(cluster: Cluster) -> None:
+def test_cluster_answers_requests(cluster: Cluster) -> None:
     assert cluster.kubectl
     command = [cluster.kubectl, "--kubeconfig", str(cluster.kubeconfig), "get", "namespaces", "-o", "name"]
     assert "namespace/default" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_nothing_of_the_user_is_seen() -> None:
+def test_user_files_and_settings_are_hidden() -> None:
     assert "KUBECONFIG" not in os.environ
     assert not (Path.home() / ".kube" / "config").exists()
     assert os.environ["SKYFLO_ENV_FILE"] == ""
     assert not any(name.endswith("_API_KEY") for name in os.environ)
 
 
-def test_a_killed_session_leaves_no_service_behind() -> None:
+def test_killed_session_leaves_no_service_running() -> None:
     program = textwrap.dedent("""
         import sys
         from tests.support import services

@@ -1,8 +1,8 @@
-"""Whose turn it is: on in plain cases, never in doubt."""
+"""Test who speaks next: the model continues only in clear cases."""
 
 import pytest
 
-from src.api.agent.speaker import model_goes_on
+from src.api.agent.next_speaker import should_continue
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from src.api.agent.speaker import model_goes_on
         "Let me first list the namespaces",
     ],
 )
-def test_an_announced_step_is_the_models(text: str) -> None:
-    assert model_goes_on(text, "stop")
+def test_announced_step_continues_with_the_model(text: str) -> None:
+    assert should_continue(text, "stop")
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_an_announced_step_is_the_models(text: str) -> None:
         "Ich schaue mir jetzt die Pods an.",
     ],
 )
-def test_in_doubt_it_is_the_users(text: str) -> None:
-    assert not model_goes_on(text, "stop")
+def test_ambiguous_text_waits_for_the_user(text: str) -> None:
+    assert not should_continue(text, "stop")
 
 
-def test_an_answer_cut_at_its_limit_goes_on() -> None:
-    assert model_goes_on("The first of the three", "length")
-    assert not model_goes_on("", "length")
-    assert not model_goes_on("Let me check the pods.", "content_filter")
+def test_truncated_answer_continues_with_the_model() -> None:
+    assert should_continue("The first of the three", "length")
+    assert not should_continue("", "length")
+    assert not should_continue("Let me check the pods.", "content_filter")

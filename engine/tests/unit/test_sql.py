@@ -1,4 +1,4 @@
-"""Each statement, as it is sent: one table's own columns, values by parameter only, bounds on everything."""
+"""Test the generated SQL: own columns only, values as parameters, and limits on everything."""
 
 import dataclasses
 import re
@@ -11,34 +11,33 @@ from src.api.adapters.store.values import columns_of
 from src.api.schemas import records
 from src.api.schemas.query import (
     Assign,
-    Mentions,
-    Passage,
-    Plus,
+    Increment,
+    KeysetRange,
+    MatchesText,
+    Now,
     Where,
-    above,
-    at_least,
-    at_most,
-    below,
-    no,
-    other_than,
+    ge,
+    gt,
+    is_not_null,
+    le,
+    lt,
+    ne,
 )
-from src.api.schemas.record import Record
-from src.api.schemas.records import RECORDS, Approval, Conversation, JournalEvent, Run, User
-from src.api.schemas.trail import AuditEntry
+from src.api.schemas.records import RECORDS, Approval, AuditEntry, Conversation, JournalEvent, Record, Run, User
 from tests.support.rows import row
 
 GUARDS: list[tuple[type[Record], Where, dict[str, Assign]]] = [
-    (Run, {"id": "r", "fence": 3, "state": "running", "stop_at": None}, {"journal": Plus(2), "owner": None}),
-    (Run, {"id": "r", "state": ("queued", "running"), "lease_until": below(9)}, {"fence": Plus(1), "owner": "w"}),
-    (Approval, {"id": "a", "status": "approved", "execute_by": above(5)}, {"status": "consumed"}),
-    (Approval, {"run_id": "r", "status": other_than("consumed"), "execute_by": no(None)}, {"status": "stopped"}),
-    (AuditEntry, {"stream": "team", "n": at_least(4), "created_at": at_most(7)}, {"actor": "x"}),
+    (Run, {"id": "r", "fence": 3, "state": "running", "stop_at": None}, {"journal": Increment(2), "owner": None}),
+    (Run, {"id": "r", "state": ("queued", "running"), "lease_until": lt(9)}, {"fence": Increment(1), "owner": "w"}),
+    (Approval, {"id": "a", "status": "approved", "execute_by": gt(5)}, {"status": "consumed"}),
+    (Approval, {"run_id": "r", "status": ne("consumed"), "execute_by": is_not_null()}, {"status": "stopped"}),
+    (AuditEntry, {"stream": "team", "n": ge(4), "created_at": le(7)}, {"actor": "x"}),
 ]
 
 
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize(("kind", "where", "values"), GUARDS)
-def test_a_compare_and_set_is_one_update_of_its_own_columns(
+def test_compare_and_set_is_one_update(
     kind: type[Record], where: Where, values: dict[str, Assign], numbered: bool
 ) -> None:
     text, _ = sql.update(kind, where, values, numbered=numbered)
@@ -52,12 +51,10 @@ def test_a_compare_and_set_is_one_update_of_its_own_columns(
 
 @pytest.mark.parametrize("kind", RECORDS)
 @pytest.mark.parametrize("numbered", [True, False])
-def test_every_statement_of_every_table_binds_as_many_values_as_it_has_places(
-    kind: type[Record], numbered: bool
-) -> None:
+def test_every_statement_binds_all_its_placeholders(kind: type[Record], numbered: bool) -> None:
     key = {name: "x" if columns_of(kind)[name].kind is str else 1 for name in kind.key}
     statements = [
-        sql.insert(row(kind), numbered=numbered),
+        sql.insert([row(kind)], numbered=numbered),
         sql.select(kind, key, ",".join(kind.key), 5, numbered=numbered),
         sql.update(kind, key, key, numbered=numbered),
         sql.delete(kind, key, numbered=numbered),
@@ -69,9 +66,19 @@ def test_every_statement_of_every_table_binds_as_many_values_as_it_has_places(
         assert not numbered or [int(place) for place in places] == list(range(1, len(values) + 1))
 
 
+def test_update_sets_and_returns_the_time_of_the_database() -> None:
+    text, values = sql.update(Run, {"id": "r"}, {"updated_at": Now(5)}, numbered=True, clock="clock()")
+
+    assert text.startswith('UPDATE "runs" SET "updated_at" = clock() + $1 WHERE "id" = $2 RETURNING "id", ')
+    assert text.endswith(", clock()")
+    assert values == [5, "r"]
+    with pytest.raises(ValueError, match="no clock"):
+        sql.update(Run, {"id": "r"}, {"updated_at": Now()}, numbered=False)
+
+
 @pytest.mark.parametrize("numbered", [True, False])
-def test_what_looks_at_other_rows_is_for_reading_alone(numbered: bool) -> None:
-    where: Where = {"id": Mentions("web"), "updated_at": Passage((9, "z"), (1, "a"))}
+def test_search_conditions_are_rejected_in_writes(numbered: bool) -> None:
+    where: Where = {"id": MatchesText("web"), "updated_at": KeysetRange((9, "z"), (1, "a"))}
     text, values = sql.select(Conversation, where, "", 5, 4, numbered=numbered)
     assert values == ["%web%", 9, "z", 1, "a"]
     assert text.endswith("LIMIT 5 OFFSET 4")
@@ -81,14 +88,14 @@ def test_what_looks_at_other_rows_is_for_reading_alone(numbered: bool) -> None:
         sql.delete(Conversation, where, numbered=numbered)
 
 
-def test_an_insert_answers_by_returning() -> None:
-    text, _ = sql.insert(row(JournalEvent, run_id="r", n=1), numbered=True)
+def test_insert_uses_returning() -> None:
+    text, _ = sql.insert([row(JournalEvent, run_id="r", n=1)], numbered=True)
 
     assert text.startswith('INSERT INTO "events"')
     assert text.endswith('ON CONFLICT DO NOTHING RETURNING "run_id"')
 
 
-def test_a_follower_reads_state_and_events_by_one_statement() -> None:
+def test_follower_reads_state_and_events_in_one_statement() -> None:
     text, values = sql.tail("r", 7, 500, numbered=True)
 
     assert text.count("SELECT") == 1
@@ -96,7 +103,7 @@ def test_a_follower_reads_state_and_events_by_one_statement() -> None:
     assert values == [7, "r"]
 
 
-def test_values_never_enter_the_text() -> None:
+def test_values_never_appear_in_the_statement_text() -> None:
     hostile = "x'; DROP TABLE users; --"
     text, values = sql.select(User, {"email": hostile, "role": (hostile, "b")}, "", 1, numbered=False)
 
@@ -118,7 +125,7 @@ def test_values_never_enter_the_text() -> None:
         {"id": ("\x00", None)},
     ],
 )
-def test_what_a_column_can_not_hold_equals_no_row(where: Where) -> None:
+def test_unstorable_value_matches_no_row(where: Where) -> None:
     assert " WHERE 1 = 0" in sql.select(Run, where, "", 1, numbered=True)[0]
 
 
@@ -145,7 +152,7 @@ def test_a_column_of_another_table_is_refused(where: Where) -> None:
         sql.select(Run, {}, next(iter(where)), 1, numbered=True)
 
 
-def test_nothing_is_changed_or_removed_without_a_condition() -> None:
+def test_update_and_delete_need_a_condition() -> None:
     with pytest.raises(ValueError, match="needs a condition"):
         sql.update(Run, {}, {"state": "x"}, numbered=True)
     with pytest.raises(ValueError, match="needs a condition"):
@@ -168,14 +175,14 @@ def test_nothing_is_changed_or_removed_without_a_condition() -> None:
         ({"metadata": 1.5}, "takes str, not float"),
     ],
 )
-def test_what_a_column_can_not_hold_is_refused_by_name(values: dict[str, Assign], reason: str) -> None:
+def test_unstorable_value_is_rejected_with_its_column(values: dict[str, Assign], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        sql.insert(row(Conversation, **values), numbered=True)
+        sql.insert([row(Conversation, **values)], numbered=True)
     with pytest.raises(ValueError, match=reason):
         sql.update(Conversation, {"id": "c"}, values, numbered=True)
 
 
-# -- records and models say the same
+# -- records match models
 
 
 def test_every_record_is_listed() -> None:
@@ -186,7 +193,7 @@ def test_every_record_is_listed() -> None:
 
 
 @pytest.mark.parametrize("kind", RECORDS)
-def test_records_and_tables_agree(kind: type[Record]) -> None:
+def test_records_match_their_tables(kind: type[Record]) -> None:
     described = getattr(models, kind.__name__).describe()
     primary, *_ = [described["pk_field"]]
     fields = {field["name"]: field for field in [primary, *described["data_fields"]] if field["name"] != "row"}
@@ -199,7 +206,7 @@ def test_records_and_tables_agree(kind: type[Record]) -> None:
 
 
 @pytest.mark.parametrize("kind", RECORDS)
-def test_the_key_of_a_record_is_unique_in_its_table(kind: type[Record]) -> None:
+def test_record_key_is_unique_in_its_table(kind: type[Record]) -> None:
     described = getattr(models, kind.__name__).describe()
 
     assert kind.key in {(described["pk_field"]["name"],), *described["unique_together"]}

@@ -1,4 +1,4 @@
-"""Whatever a client misses, and whenever it comes back, it ends where one that never left ends."""
+"""Test that a client that misses events ends in the same state as one that stayed connected."""
 
 import asyncio
 from contextlib import AsyncExitStack, aclosing
@@ -6,16 +6,17 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from src.api.adapters.bus.local import LocalBus
-from src.api.ports import Delta, Signal
+from src.api.ports import Delta, RunChanged, Signal
 from src.api.schemas.sse import StreamItem, encode
 from src.api.schemas.states import RESTING
-from src.api.services.pulse import Pulse
-from src.api.services.stream import Streams
-from tests.support.clock import FakeClock, settle
+from src.api.services.streaming.stream import RunStreams
+from src.api.services.streaming.watcher import RunWatcher
+from tests.support.clock import FakeClock, run_pending_tasks
+from tests.support.examples import up_to
 from tests.support.recorder import MemoryStore, Recorder
 from tests.support.reducer import RunState, reduce
 
@@ -28,21 +29,21 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["deaf", "hearing", "forget", "trim", "silence"])),
 )
 FAULTS = {"zombie", "deaf", "forget", "trim", "silence"}
-"""After one of these the state is still the same, but not necessarily byte for byte."""
+"""After one of these faults the state is the same, but not necessarily byte for byte."""
 
 
 class FaultyBus(LocalBus):
-    """A bus that loses things: `silent` all signals, `deaf` every other one."""
+    """A bus that loses notifications: all of them if `silent`, every other one if `deaf`."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
         self.silent = self.deaf = False
         self._count = 0
 
-    def _tell(self, signal: Signal) -> None:
+    def _notify_listeners(self, signal: Signal) -> None:
         self._count += 1
         if not self.silent and not (self.deaf and self._count % 2):
-            super()._tell(signal)
+            super()._notify_listeners(signal)
 
     def forget(self, keep: int = 0) -> None:
         for buffer in self._buffers.values():
@@ -53,9 +54,9 @@ class FaultyBus(LocalBus):
 
 
 class Client:
-    """Reads as long as it is there, and comes back with the id of the last event that it got."""
+    """A client that reads while connected and resumes after the last event that it received."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: RunStreams) -> None:
         self._streams = streams
         self.items: list[StreamItem] = []
         self.task: asyncio.Task[None] | None = None
@@ -88,15 +89,15 @@ class Client:
 
 
 class Play:
-    """Carries out steps on a run, and finishes it."""
+    """Apply steps to a run and finish it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.store = MemoryStore()
         self.bus = FaultyBus(self.clock)
-        self.pulse = Pulse(self.store, self.bus, self.clock)
+        self.watcher = RunWatcher(self.store, self.bus, self.clock)
         self.run = Recorder(self.store, self.bus, self.clock)
-        self.streams = Streams(self.store, self.bus, self.pulse, self.clock)
+        self.streams = RunStreams(self.store, self.bus, self.watcher, self.clock)
         self.clients = [Client(self.streams) for _ in range(CLIENTS)]
         self.kind = ""
         self.generations = 0
@@ -106,7 +107,7 @@ class Play:
     async def step(self, name: str, *args: str | int) -> None:
         await getattr(self, f"on_{name}")(*args)
 
-    # -- what the owner does
+    # -- actions of the owner
 
     def resume(self) -> None:
         if self.run.run.state in RESTING:
@@ -153,7 +154,7 @@ class Play:
             self.generate(self.run.generation_id)
 
     async def on_zombie(self) -> None:
-        """The owner that was thought dead goes on with the text that it was streaming."""
+        """The former owner, which was presumed dead, continues to stream its text."""
         if self.abandoned is not None:
             end = self.abandoned.end
             self.abandoned = replace(self.abandoned, start=end, end=end + 3, text="zzz")
@@ -171,10 +172,10 @@ class Play:
         self.resume()
         self.run.rest("awaiting_approval")
 
-    # -- what happens around it
+    # -- faults
 
     async def on_settle(self) -> None:
-        await settle()
+        await run_pending_tasks()
 
     async def on_tick(self) -> None:
         await self.clock.advance(0.5)
@@ -186,7 +187,7 @@ class Play:
         await self.clients[client].leave()
 
     async def on_cut(self, client: int) -> None:
-        """The connection breaks: the last events were sent, and never arrived."""
+        """Break the connection so that the last sent events do not arrive."""
         await self.clients[client].leave()
         del self.clients[client].items[-2:]
 
@@ -198,7 +199,7 @@ class Play:
 
     async def on_hearing(self) -> None:
         self.bus.silent = self.bus.deaf = False
-        self.bus.ring("run-1")
+        self.bus.notify(RunChanged("run-1"))
 
     async def on_forget(self) -> None:
         self.bus.forget()
@@ -216,36 +217,37 @@ class Play:
 
 
 async def play(steps: list[tuple[str | int, ...]]) -> tuple[Play, Client]:
-    """The play at its end, and a client that then reads everything from the database."""
-    stage = Play()
+    """Return the finished play, and a client that then reads everything from the database."""
+    played = Play()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(stage.pulse)
-        stage.clients[0].come()
+        await stack.enter_async_context(played.watcher)
+        played.clients[0].come()
         for name, *args in steps:
-            await stage.step(str(name), *args)
-        await stage.finish()
-        assert [client.task is not None and client.task.done() for client in stage.clients] == CLIENTS * [True]
-        stage.bus.forget()
-        late = Client(stage.streams)
+            await played.step(str(name), *args)
+        await played.finish()
+        assert [client.task is not None and client.task.done() for client in played.clients] == CLIENTS * [True]
+        played.bus.forget()
+        late = Client(played.streams)
         late.come()
-        await stage.clock.advance(1)
-    return stage, late
+        await played.clock.advance(1)
+    return played, late
 
 
-@pytest.mark.promise("replay", "ordered", "doorbell")
-@settings(max_examples=300, deadline=None)
+@pytest.mark.promise("replay", "ordered", "bus-loss")
+@example([("rest",), ("come", 1), ("settle",), ("come", 1), ("settle",)])
+@settings(max_examples=up_to(300), deadline=None)
 @given(st.lists(STEPS, max_size=60))
 def test_every_way_of_reading_a_run_ends_in_the_same_state(steps: list[tuple[str | int, ...]]) -> None:
-    stage, late = asyncio.run(play(steps))
+    played, late = asyncio.run(play(steps))
     expected = late.state
     assert expected.last == "workflow_complete"
     for generation in expected.generations.values():
         assert generation.text == generation.content
         assert all(part.finished in {None, part.text} for part in generation.segments)
-    for client in stage.clients:
+    for client in played.clients:
         assert client.numbers == sorted(set(client.numbers))
         assert client.state == expected
     faulty = not FAULTS.isdisjoint(name for name, *_ in steps)
     event(f"faulty: {faulty}")
     if not faulty:
-        assert {client.frames for client in stage.clients} == {stage.clients[0].frames}
+        assert {client.frames for client in played.clients} == {played.clients[0].frames}

@@ -1,4 +1,4 @@
-"""Titles and cursors: small, pure, and never surprised by what people send."""
+"""Test titles and cursors with arbitrary input."""
 
 import unicodedata
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.api.agent.naming import MAX_TITLE, as_title
+from src.api.agent.titles import MAX_TITLE, clean_title
 from src.api.errors import BadRequest
-from src.api.services.paging import Cursor
-from src.api.services.titles import title_of
+from src.api.services.conversations.titles import title_from_text
+from src.api.services.pagination import Cursor
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -29,13 +29,13 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
         ("...", "New conversation"),
     ],
 )
-def test_titles(said: str, title: str) -> None:
-    assert title_of(said) == title
+def test_title_is_derived_from_the_message(said: str, title: str) -> None:
+    assert title_from_text(said) == title
 
 
 @given(st.text(max_size=6_000))
-def test_a_title_is_one_short_line_that_can_be_stored(said: str) -> None:
-    title = title_of(said)
+def test_title_is_one_short_storable_line(said: str) -> None:
+    title = title_from_text(said)
     assert 0 < len(title) <= 61
     assert len(title.splitlines()) == 1
     assert "\x00" not in title
@@ -70,13 +70,13 @@ def test_a_title_is_one_short_line_that_can_be_stored(said: str) -> None:
         ("I cannot name this conversation", None),
     ],
 )
-def test_what_of_an_answer_is_a_title(answer: str, title: str | None) -> None:
-    assert as_title(answer) == title
+def test_title_is_extracted_from_the_answer(answer: str, title: str | None) -> None:
+    assert clean_title(answer) == title
 
 
 @given(st.text(max_size=400))
-def test_whatever_a_model_answers_is_one_short_line_or_nothing(answer: str) -> None:
-    title = as_title(answer)
+def test_any_answer_gives_one_short_line_or_no_title(answer: str) -> None:
+    title = clean_title(answer)
     if title is not None:
         assert 0 < len(title) <= MAX_TITLE
         assert title == title.strip()
@@ -85,13 +85,13 @@ def test_whatever_a_model_answers_is_one_short_line_or_nothing(answer: str) -> N
 
 
 @given(st.integers(0, 10**14), st.uuids())
-def test_a_cursor_comes_back_as_it_went(time: int, row: object) -> None:
+def test_cursor_round_trips(time: int, row: object) -> None:
     cursor = Cursor(time, str(row))
     assert Cursor.parse(str(cursor)) == cursor
 
 
 @given(st.text(max_size=200))
-def test_any_other_text_is_refused(text: str) -> None:
+def test_invalid_cursor_is_rejected(text: str) -> None:
     try:
         found = Cursor.parse(text)
     except BadRequest:

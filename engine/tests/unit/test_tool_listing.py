@@ -1,4 +1,4 @@
-"""What is believed of a list of tools, however odd, and what a grant and a preview are read to say."""
+"""Test what is accepted from a tool list, and how grants and previews are read."""
 
 import jwt
 import mcp_types
@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.api.adapters.tools.cleaning import MAX_CONTENT, bounded_content, bounded_object
+from skyflo_common.redaction import Redactor
 from src.api.adapters.tools.grants import sign
-from src.api.adapters.tools.listing import MAX_TOOLS, Listing, catalog, read_listing
+from src.api.adapters.tools.listing import MAX_TOOLS, Listing, build_catalog, read_listing
 from src.api.adapters.tools.previews import read_evidence, read_preview, read_settlement
-from src.api.adapters.tools.replies import Replies
+from src.api.adapters.tools.results import ReplyBuilder
+from src.api.adapters.tools.sanitize import MAX_CONTENT, bounded_content, bounded_object
 from src.api.ports import Grant, Preview, ToolReply
 from src.api.schemas.base import Json, JsonObject
+from src.api.services.limits import Limits
 from src.api.utils.canonical import canonical, sha256
-from src.api.utils.redaction import Redactor
 
 KEY = "a key of the tests that is long enough for it"
 REDACTOR = Redactor(KEY.encode())
@@ -41,7 +42,7 @@ def listed(*tools: mcp_types.Tool, trusted: bool = True) -> Listing:
         (None, True, False),
     ],
 )
-def test_a_tool_reads_only_if_a_trusted_server_says_so(hints: object, trusted: bool, read: bool) -> None:
+def test_only_trusted_servers_can_mark_a_tool_read_only(hints: object, trusted: bool, read: bool) -> None:
     spec = listed(tool(annotations=hints), trusted=trusted).tools["look"].spec
     assert spec.read is read
 
@@ -56,13 +57,15 @@ def test_a_tool_reads_only_if_a_trusted_server_says_so(hints: object, trusted: b
         tool("something_else", meta={"skyflo/internal": True}, annotations={"readOnlyHint": True}),
     ],
 )
-def test_a_preview_that_could_change_something_is_none(companion: mcp_types.Tool) -> None:
+def test_preview_tool_that_can_change_something_is_ignored(companion: mcp_types.Tool) -> None:
     change = tool("change", meta={"skyflo/preview": "look_first"})
     assert listed(change, companion).tools["change"].spec.preview is None
 
 
 @pytest.mark.promise("bound")
-@pytest.mark.parametrize("change", [{"annotations": {"readOnlyHint": True}}, {"inputSchema": {"type": "array"}}])
+@pytest.mark.parametrize(
+    "change", [{"annotations": {"readOnlyHint": True}}, {"inputSchema": {"type": "object", "minProperties": 1}}]
+)
 def test_the_hash_covers_schema_and_hints(change: JsonObject) -> None:
     before, after = listed(tool()), listed(tool(**change))
     assert before.tools["look"].spec.schema_hash != after.tools["look"].spec.schema_hash
@@ -88,9 +91,9 @@ def test_a_tool_with_a_huge_schema_or_a_repeated_name_is_left_out() -> None:
     assert list(listed(huge, tool(), tool()).tools) == ["look"]
 
 
-def test_clashing_names_are_told_apart_by_their_server() -> None:
-    named = catalog([("one", listed(tool("a.b"), tool("a_b"))), ("two", listed(tool("a_b"), tool("c")))])
-    assert {name: (server, found.wire_name) for name, (server, found) in named.items()} == {
+def test_clashing_names_get_their_server_as_prefix() -> None:
+    catalog = build_catalog([("one", listed(tool("a.b"), tool("a_b"))), ("two", listed(tool("a_b"), tool("c")))])
+    assert {name: (server, found.wire_name) for name, (server, found) in catalog.tools.items()} == {
         "a_b": ("one", "a.b"),
         "one__a_b": ("one", "a_b"),
         "two__a_b": ("two", "a_b"),
@@ -99,14 +102,14 @@ def test_clashing_names_are_told_apart_by_their_server() -> None:
 
 
 @pytest.mark.promise("bounded")
-def test_content_is_cut_in_all_and_says_so() -> None:
+def test_content_is_truncated_in_total_with_a_note() -> None:
     blocks: list[JsonObject] = [
         {"type": "text", "text": "x" * (MAX_CONTENT - 10)},
         {"type": "image", "mimeType": "image/png", "data": "y" * 100},
         {"type": "text", "text": "z" * 100},
     ]
     kept = bounded_content([*blocks, *([{"type": "text", "text": ""}] * 200)])
-    assert kept[1] == {"type": "text", "text": "… content of type image (144 characters) was left out"}
+    assert kept[1] == {"type": "text", "text": "… content of type image, image/png (144 characters) was left out"}
     assert str(kept[2]).count("z") <= 10
     assert "103 more content blocks" in str(kept[-1])
     assert bounded_object({"x": "y" * MAX_CONTENT})[0] is None
@@ -122,7 +125,7 @@ JSON = st.recursive(
 
 @pytest.mark.promise("bound")
 @given(st.dictionaries(st.text(), JSON, max_size=5))
-def test_a_grant_names_the_text_that_was_approved_and_the_call_it_is_for(arguments: JsonObject) -> None:
+def test_grant_names_the_approved_text_and_its_call(arguments: JsonObject) -> None:
     try:
         args = canonical(arguments)
     except Exception:  # noqa: BLE001 - what has no canonical text is never approved
@@ -155,14 +158,14 @@ def test_a_preview_that_can_not_be_read_is_refused(structured: Json) -> None:
     assert (reply.outcome, reply.code) == ("failed", "bad_preview")
 
 
-def test_preconditions_come_through_a_preview_as_they_are() -> None:
+async def test_preview_keeps_preconditions_unchanged() -> None:
     structured: JsonObject = {"preconditions": {"password": "0a1b2c3d4e5f"}, "password": "0a1b2c3d4e5f"}
-    reply = Replies("own", True, REDACTOR, questions=True).read([], structured, False, change=False)
+    reply = await ReplyBuilder("own", True, REDACTOR, internal=True).from_content([], structured, False, change=False)
     assert reply.structured == {
         "preconditions": {"password": "0a1b2c3d4e5f"},
-        "password": REDACTOR.masked("0a1b2c3d4e5f"),
+        "password": REDACTOR.mask("0a1b2c3d4e5f"),
     }
-    shown = Replies("own", True, REDACTOR).read([], structured, False, change=False)
+    shown = await ReplyBuilder("own", True, REDACTOR).from_content([], structured, False, change=False)
     assert "0a1b2c3d4e5f" not in str(shown)
 
 
@@ -189,10 +192,25 @@ def test_a_refused_preview_keeps_its_reason() -> None:
         (None, "cannot_tell"),
     ],
 )
-def test_settling_believes_only_what_is_said_for_sure(said: Json, state: str) -> None:
-    assert read_settlement(answer(said), Replies("own", True, REDACTOR)).state == state
+async def test_settling_accepts_only_definite_answers(said: Json, state: str) -> None:
+    assert (await read_settlement(answer(said), ReplyBuilder("own", True, REDACTOR))).state == state
+
+
+@pytest.mark.parametrize(("asked", "timeout"), [(900, 900), (1e9, 3600), (-1, 0), ("900", 0), (True, 0)])
+def test_only_a_trusted_server_asks_for_more_time(asked: object, timeout: float) -> None:
+    tool = mcp_types.Tool(name="t", input_schema={"type": "object"}, _meta={"skyflo/timeout": asked})
+    for trusted, expected in ((True, timeout), (False, 0)):
+        assert read_listing("own", [tool], trusted=trusted, at=0).tools["t"].spec.timeout == expected
+    assert Limits().call_timeout(timeout, reads=False) == max(600, timeout)
+    assert Limits().call_timeout(timeout, reads=True) == max(120, timeout)
+
+
+def test_only_a_trusted_server_names_bodies() -> None:
+    tool = mcp_types.Tool(name="t", input_schema={"type": "object"}, _meta={"skyflo/bodies": ["patch"]})
+    for trusted, bodies in ((True, ("patch",)), (False, ())):
+        assert read_listing("own", [tool], trusted=trusted, at=0).tools["t"].spec.bodies == bodies
 
 
 @pytest.mark.parametrize("said", [None, {}, {"evidence": "surely"}])
-def test_evidence_that_can_not_be_read_is_none(said: Json) -> None:
+def test_unreadable_evidence_is_ignored(said: Json) -> None:
     assert read_evidence(answer(said)).verdict == "cannot_tell"

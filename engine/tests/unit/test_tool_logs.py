@@ -1,10 +1,12 @@
-"""What a tool server answers does not get into the log by way of the MCP client."""
+"""Test that the MCP client does not log a tool server's answers."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.processes
 
 ENGINE = Path(__file__).parents[2]
 SCRIPT = """

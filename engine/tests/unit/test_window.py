@@ -1,12 +1,12 @@
-"""Whatever is left out, a question and what answers it stay together."""
+"""Test that shortening a conversation keeps each question together with its answer."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.api.agent.prompts import framed
-from src.api.agent.window import fit, tokens_of_tools
-from src.api.ports import ChatCall, ChatMessage, FunctionSpec
+from src.api.agent.context_window import fit, tokens_of_tools
+from src.api.agent.prompts import frame_result
+from src.api.ports import ChatCall, ChatMessage, FunctionSpec, ProviderState
 
 SYSTEM = ChatMessage("system", "Be brief.")
 
@@ -19,12 +19,23 @@ def turn(n: int, results: int = 1, size: int = 100) -> list[ChatMessage]:
     ]
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_fitting_conversation_is_unchanged() -> None:
     messages = [SYSTEM, ChatMessage("user", "List pods"), *turn(1), ChatMessage("assistant", "Three.")]
     assert fit(messages, window=10_000, reserve=1000, count=len) == messages
 
 
-def test_the_oldest_goes_first_and_a_note_says_so() -> None:
+def test_state_of_a_provider_counts() -> None:
+    state = ProviderState("host/model", {"reasoning_content": "x" * 500})
+    messages = [
+        SYSTEM,
+        ChatMessage("assistant", "a", state=state),
+        ChatMessage("user", "new"),
+        ChatMessage("user", "newer"),
+    ]
+    assert fit(messages, window=500, reserve=0, count=len)[1].content == "new"
+
+
+def test_oldest_messages_are_dropped_first_with_a_note() -> None:
     messages = [
         SYSTEM,
         ChatMessage("user", "old " * 200),
@@ -37,8 +48,8 @@ def test_the_oldest_goes_first_and_a_note_says_so() -> None:
 
 
 @pytest.mark.promise("bounded")
-def test_one_result_is_bounded_and_keeps_its_frame() -> None:
-    result = framed("c1.0", "k8s_logs", "line\n" * 4000, limit=100_000)
+def test_oversized_result_is_truncated_within_its_frame() -> None:
+    result = frame_result("c1.0", "k8s_logs", "line\n" * 4000, limit=100_000)
     messages = [ChatMessage("user", "Logs?"), turn(1)[0], ChatMessage("tool", result, call_id="c1.0")]
     kept = fit(messages, window=100_000, reserve=0, count=len, result_limit=2000)[-1].content
     assert len(kept) <= 2000
@@ -47,7 +58,7 @@ def test_one_result_is_bounded_and_keeps_its_frame() -> None:
     assert "characters were cut here" in kept
 
 
-def test_within_one_run_the_oldest_results_go_and_the_newest_stay() -> None:
+def test_oldest_results_of_a_run_are_dropped_first() -> None:
     messages = [SYSTEM, ChatMessage("user", "Go"), *(message for n in range(30) for message in turn(n))]
     kept = fit(messages, window=1500, reserve=200, count=len)
     assert kept[1].content == "Go"
@@ -55,19 +66,19 @@ def test_within_one_run_the_oldest_results_go_and_the_newest_stay() -> None:
     assert len(kept) < len(messages)
 
 
-def test_when_nothing_more_may_go_the_results_shrink() -> None:
+def test_results_shrink_when_no_message_can_be_dropped() -> None:
     messages = [SYSTEM, ChatMessage("user", "Go"), *turn(1, results=3, size=20_000)]
     kept = fit(messages, window=6000, reserve=0, count=len)
     assert sum(len(message.content) for message in kept) <= 6000
     assert len(kept) == len(messages)
 
 
-def test_without_a_system_prompt_the_note_is_one() -> None:
+def test_note_becomes_the_system_prompt_if_there_is_none() -> None:
     kept = fit([ChatMessage("user", "x" * 5000), ChatMessage("user", "new")], window=500, reserve=0, count=len)
     assert [message.role for message in kept] == ["system", "user"]
 
 
-def test_tools_take_room_too() -> None:
+def test_tool_definitions_count_against_the_window() -> None:
     tool = FunctionSpec("k8s_get", "Reads objects.", {"type": "object"})
     assert tokens_of_tools([tool, tool], len) == 2 * (7 + 14 + 17 + 8)
 
@@ -85,7 +96,9 @@ def histories(draw: st.DrawFn) -> list[ChatMessage]:
 
 
 @given(history=histories(), window=st.integers(50, 30_000), reserve=st.integers(0, 500))
-def test_pairs_stay_whole_and_the_latest_question_stays(history: list[ChatMessage], window: int, reserve: int) -> None:
+def test_call_and_result_stay_together_with_the_latest_question(
+    history: list[ChatMessage], window: int, reserve: int
+) -> None:
     kept = fit(history, window=window, reserve=reserve, count=len, result_limit=2000)
     asked = [call.id for message in kept for call in message.calls]
     answered = [message.call_id for message in kept if message.role == "tool"]
@@ -105,7 +118,7 @@ def test_pairs_stay_whole_and_the_latest_question_stays(history: list[ChatMessag
 
 
 @given(history=histories())
-def test_what_goes_out_is_within_the_budget_unless_nothing_more_may_go(history: list[ChatMessage]) -> None:
+def test_request_fits_the_budget_unless_nothing_can_be_dropped(history: list[ChatMessage]) -> None:
     kept = fit(history, window=9000, reserve=0, count=len)
     tokens = sum(
         len(message.content) + 6 + sum(len(call.name) + len(call.arguments) + 12 for call in message.calls)

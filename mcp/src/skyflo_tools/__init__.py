@@ -1,3 +1,3 @@
-"""The tool server of the Skyflo engine: Kubernetes by its API, with previews and single-use grants."""
+"""The Skyflo tool server: Kubernetes tools over MCP, with previews and single-use grants for changes."""
 
 __version__ = "0.1.0"

@@ -1,242 +1,237 @@
-"""Preview and execution of any change: both read, both ask the API server's own dry-run, and the same request follows.
+"""Preview and execute changes: read each object, dry-run the request on the API server, then send the same request.
 
-Execution does what was shown or nothing: it compares with the preconditions first (the object's uid, the values that
-the change touches before and after), and writes with the uid and resourceVersion that it has just read.
+Execution makes exactly the previewed change or none. It first checks the preconditions (the object's uid and the
+values of the changed fields before and after), then writes with the uid and resourceVersion that it has just read.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from skyflo_tools.concurrency import together
-from skyflo_tools.errors import ApiRefused, BadArguments, Stale, ToolFailure
-from skyflo_tools.jsontypes import JsonObject, text_at
-from skyflo_tools.kubernetes.access import Access, Verb, review
-from skyflo_tools.kubernetes.client import Answer
+from skyflo_common.jsontypes import text_at
+from skyflo_tools.change_result import ChangedObject, ChangeResult
+from skyflo_tools.concurrency import gather
+from skyflo_tools.dry_run import (
+    PAUSES,
+    DryRun,
+    dry_run_for_execution,
+    dry_run_for_preview,
+    explain,
+    has_changed_since_read,
+)
+from skyflo_tools.errors import ApiStatusError, InvalidArguments, NoDifference, StalePreview, ToolFailure
+from skyflo_tools.kubernetes.access import AccessDecision, ResourceAttributes, review_access
+from skyflo_tools.kubernetes.client import ApiResponse
 from skyflo_tools.kubernetes.objects import KubeObject
-from skyflo_tools.kubernetes.rendering import DIFF_BYTES, bounded_lines, diff
-from skyflo_tools.pins import ObjectPin, Preconditions, pin
-from skyflo_tools.plan import Plan, Target, Write
-from skyflo_tools.preview import ChangedObject, ChangeResult, Preview
-from skyflo_tools.tool import Call, Output
+from skyflo_tools.object_diffs import combine_diffs
+from skyflo_tools.operations import Target
+from skyflo_tools.plan import Plan, Write
+from skyflo_tools.preconditions import ObjectPrecondition, Preconditions
+from skyflo_tools.preview import Preview
+from skyflo_tools.review import Review, review_write
+from skyflo_tools.risk import Risk, highest_risk
+from skyflo_tools.shortening import name_some
+from skyflo_tools.tool import CallContext, ToolOutput
 
-ATTEMPTS = 5
-ATTEMPT_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One object as it is, and as the API server says that it would be."""
-
-    write: Write
-    live: KubeObject | None
-    after: JsonObject | None
-    warnings: tuple[str, ...] = ()
-    unchecked: str = ""
-    refused: ApiRefused | None = None
-
-    def pin(self, call: Call) -> ObjectPin:
-        return pin(self.write, self.live, self.after, bool(self.unchecked), call.services.fingerprints)
-
-    def shown(self, call: Call) -> str:
-        before = self.live.body if self.live else None
-        return diff(before, self.after, str(self.write.target), call.services.fingerprints)
+RETRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Written(Trial):
-    """One object as it was just before, and as it is now."""
+class WriteResult(DryRun):
+    """One object just before and just after it was written. `reported` is the state to list in the result."""
 
-    found: KubeObject | None = None
+    reported: KubeObject | None = None
 
 
-async def preview(plan: Plan, call: Call) -> Output:
-    """What the plan would do, asked of the API server and told in full. Raises what the dry-run refuses."""
-    trials = await together(_preview_trial(write, call) for write in plan.writes)
-    unchecked = list(dict.fromkeys(trial.unchecked for trial in trials if trial.unchecked))
+async def preview(plan: Plan, call: CallContext) -> ToolOutput[Preview]:
+    """Preview a plan by dry runs of each write.
+
+    Raises ApiStatusError where the API server rejects the dry run, and NoDifference if nothing would change.
+    """
+    dry_runs = await gather(dry_run_for_preview(write, call) for write in plan.writes)
+    if not plan.changes_more and all(dry_run.changes_nothing for dry_run in dry_runs):
+        raise _no_difference(dry_runs)
+    reviews = await gather(review_write(dry_run, call) for dry_run in dry_runs)
+    extra = await plan.find_warnings() if plan.find_warnings else []
+    diff, hidden = await combine_diffs(dry_runs, call, plan.own_diff)
+    reasons = dict.fromkeys(dry_run.no_dry_run_reason for dry_run in dry_runs if dry_run.no_dry_run_reason)
     result = Preview(
-        summary=plan.summary,
-        objects=[_described(trial.write.target, trial.live) for trial in trials],
-        diff=_diff(trials, call),
-        warnings=_warnings(plan, trials),
-        allowed=await _access(trials, call),
-        risk=plan.risk,
-        preconditions=Preconditions(pinned=dict(plan.pinned), objects=[trial.pin(call) for trial in trials]),
-        no_preview="; ".join(unchecked) or None,
+        summary=plan.summary + _on_cluster(plan, call),
+        objects=_name_objects(plan, dry_runs),
+        diff=diff,
+        warnings=_list_warnings(plan, [*hidden, *plan.warnings, *extra, *_collect_warnings(dry_runs, reviews)]),
+        allowed=await _check_access(dry_runs, call),
+        risk=highest_risk(
+            [
+                plan.risk,
+                *(risk for review in reviews for risk in review.risks),
+                *(Risk(level="high", reason=reason) for reason in hidden),
+            ]
+        ),
+        preconditions=Preconditions(
+            pinned=dict(plan.pinned_values), objects=[dry_run.precondition(call) for dry_run in dry_runs]
+        ),
+        no_preview="; ".join(reasons) or None,
     )
-    return Output(result.text(), result)
+    return ToolOutput(result.render_text(), result)
 
 
-async def execute(plan: Plan, expected: Preconditions, call: Call) -> Output:
-    """Does what was shown. Raises Stale where that would no longer be the same."""
+def _name_objects(plan: Plan, dry_runs: Sequence[DryRun]) -> list[ChangedObject]:
+    """List the objects of a change. Of one that is made as a whole, those that stay as they are are left out."""
+    changed = [each for each in dry_runs if plan.run is None or not each.changes_nothing]
+    return [_changed_object(each.write.target, each.live) for each in changed]
+
+
+def _list_warnings(plan: Plan, found: Sequence[str]) -> list[str]:
+    own = f" is managed by {plan.manager}, which may revert the change"
+    return list(dict.fromkeys(each for each in found if not plan.manager or not each.endswith(own)))
+
+
+def _no_difference(dry_runs: Sequence[DryRun]) -> NoDifference:
+    names = name_some((str(dry_run.write.target) for dry_run in dry_runs), 5)
+    return NoDifference(
+        f"no difference: the request would change nothing of {names}",
+        hint="nothing is left to do, or the request names other fields than meant: read the object and compare",
+    )
+
+
+def _on_cluster(plan: Plan, call: CallContext) -> str:
+    """Name the cluster of a change wherever there is more than one."""
+    several = len(call.services.clusters.allowed_contexts()) > 1
+    return f" on cluster {plan.writes[0].target.cluster.name}" if several and plan.writes else ""
+
+
+async def execute(plan: Plan, expected: Preconditions, call: CallContext) -> ToolOutput[ChangeResult]:
+    """Execute a plan if its effect still equals the preview, else raise StalePreview.
+
+    Dry-runs and compares every object before the first write, then writes one object after the other.
+    """
     call.effects.total = len(plan.writes)
     if len(plan.writes) != len(expected.objects):
-        raise Stale(f"the change is now about {len(plan.writes)} objects, not {len(expected.objects)}")
-    trials = await together(_checked_trial(*pair, call) for pair in zip(plan.writes, expected.objects, strict=True))
-    written: list[Written] = []
-    for trial, pinned in zip(trials, expected.objects, strict=True):
-        written.append(await _write(trial, pinned, call))
+        raise StalePreview(f"the change now affects {len(plan.writes)} objects, not {len(expected.objects)}")
+    dry_runs = await gather(_matching_dry_run(*pair, call) for pair in zip(plan.writes, expected.objects, strict=True))
+    if plan.run is not None:
+        return await _run_whole(plan, plan.run, dry_runs, call)
+    results: list[DryRun] = []
+    for dry_run, precondition in zip(dry_runs, expected.objects, strict=True):
+        is_deferred = bool(dry_run.write.deferred_as)
+        results.append(dry_run if is_deferred else await _write_with_retry(dry_run, precondition, call))
     result = ChangeResult(
-        summary=plan.done,
-        objects=[_described(each.write.target, each.found) for each in written],
-        diff=_diff(written, call),
-        warnings=list(dict.fromkeys(warning for each in written for warning in each.warnings)),
+        summary=plan.done_summary + _on_cluster(plan, call),
+        objects=[_changed_object(each.write.target, _reported(each)) for each in results],
+        diff=(await combine_diffs(results, call))[0],
+        warnings=list(dict.fromkeys(warning for each in results for warning in each.warnings)),
     )
-    return Output(result.text(), result)
+    if plan.finish is not None:
+        result = await plan.finish(result, results)
+    return ToolOutput(result.render_text(), result)
 
 
-async def _checked_trial(write: Write, expected: ObjectPin, call: Call) -> Trial:
-    """A trial that matches what was shown."""
+async def _run_whole(
+    plan: Plan, run: Callable[[], Awaitable[Sequence[str]]], dry_runs: Sequence[DryRun], call: CallContext
+) -> ToolOutput[ChangeResult]:
+    """Make a change as a whole. Its result shows what the dry runs just before it have shown."""
+    diff, _ = await combine_diffs(dry_runs, call, plan.own_diff)
+    warnings = await run()
+    result = ChangeResult(
+        summary=plan.done_summary + _on_cluster(plan, call),
+        objects=_name_objects(plan, dry_runs),
+        diff=diff,
+        warnings=list(warnings),
+    )
+    if plan.finish is not None:
+        result = await plan.finish(result, dry_runs)
+    return ToolOutput(result.render_text(), result)
+
+
+def _reported(result: DryRun) -> KubeObject | None:
+    return result.reported if isinstance(result, WriteResult) else result.live
+
+
+async def _matching_dry_run(write: Write, expected: ObjectPrecondition, call: CallContext) -> DryRun:
+    """Dry-run one write and compare it with the preview. Raises StalePreview if they differ."""
     if expected.cluster != write.target.cluster.name:
-        raise Stale(f"what was shown is about cluster {expected.cluster}, not {write.target.cluster.name}")
-    trial = await _trial(write, call)
-    if trial.refused is not None:
-        raise trial.refused
-    if difference := trial.pin(call).difference(expected):
-        raise Stale(
-            f"{write.target}: {difference} since it was shown",
-            hint="look at the object as it is now and propose the change again",
+        raise StalePreview(f"the preview was for cluster {expected.cluster}, not {write.target.cluster.name}")
+    dry_run = await dry_run_for_execution(write, expected, call)
+    if difference := dry_run.precondition(call).difference(expected):
+        raise StalePreview(
+            f"{write.target}: {difference} since the preview",
+            hint="read the object again, then propose the change again",
         )
-    return trial
+    return dry_run
 
 
-async def _write(trial: Trial, expected: ObjectPin, call: Call) -> Written:
-    """Writes what was tried. Where the object moved meanwhile, begins again: reads, tries, compares."""
-    clock, client = call.services.clock, trial.write.target.cluster.client
-    until = clock.monotonic() + ATTEMPT_SECONDS
-    for attempt in range(1, ATTEMPTS + 1):
-        request = trial.write.operation.request(trial.write.target, trial.live)
+async def _write_with_retry(dry_run: DryRun, expected: ObjectPrecondition, call: CallContext) -> WriteResult:
+    """Send the request of a dry run. If the object changed in between, read, dry-run and compare again.
+
+    Gives up after six attempts or ten seconds and raises the API server's conflict.
+    """
+    clock, client = call.services.clock, dry_run.write.target.cluster.client
+    give_up_at = clock.monotonic() + RETRY_SECONDS
+    for attempt in range(1, len(PAUSES) + 1):
+        request = dry_run.write.operation.request(dry_run.write.target, dry_run.live)
         try:
-            answer = await call.effects.send(client, request, call.identity)
-            return _written(trial, answer)
-        except ApiRefused as error:
-            moved = await _moved(trial, error, call)
-            if not moved or attempt == ATTEMPTS or clock.monotonic() >= until:
-                raise _explained(error, trial.write.target) from error
-        trial = await _checked_trial(trial.write, expected, call)
+            response = await call.effects.send(client, request, call.identity)
+            await call.hide_values_of(response.json())
+            return _write_result(dry_run, response)
+        except ApiStatusError as error:
+            has_changed = await has_changed_since_read(dry_run, error, call)
+            if not has_changed or attempt == len(PAUSES) or clock.monotonic() >= give_up_at:
+                raise explain(error, dry_run.write.target) from error
+        await clock.sleep(PAUSES[attempt])
+        dry_run = await _matching_dry_run(dry_run.write, expected, call)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _written(trial: Trial, answer: Answer) -> Written:
-    """The object as the API server says that it now is."""
-    body = answer.json()
-    if trial.write.operation.verb != "delete":
-        return Written(trial.write, trial.live, body, answer.warnings, found=KubeObject(body))
-    left = KubeObject(body) if text_at(body, "kind") != "Status" else None
-    stays = (f"{trial.write.target} stays until {_last_duties(left)}",) if left else ()
-    return Written(trial.write, trial.live, None, (*answer.warnings, *stays), found=trial.live)
+def _write_result(dry_run: DryRun, response: ApiResponse) -> WriteResult:
+    """Build the result of a write from the response: the object as it is now, or what delays its deletion."""
+    body, after, reported, warnings = response.json(), None, dry_run.live, response.warnings
+    if dry_run.write.operation.verb != "delete":
+        after, reported = body, KubeObject(body)
+    elif text_at(body, "kind") != "Status":
+        warnings = (*warnings, f"{dry_run.write.target} stays until {_pending_cleanup(KubeObject(body))}")
+    return WriteResult(dry_run.write, dry_run.live, after, warnings, fields=dry_run.fields, reported=reported)
 
 
-def _last_duties(left: KubeObject) -> str:
-    finalizers = left.at("metadata", "finalizers")
+def _pending_cleanup(remaining: KubeObject) -> str:
+    finalizers = remaining.at("metadata", "finalizers")
     names = [str(name) for name in finalizers] if isinstance(finalizers, list) else []
     return f"its finalizers are done: {', '.join(names)}" if names else "its grace period is over"
 
 
-async def _moved(trial: Trial, error: ApiRefused, call: Call) -> bool:
-    """Whether the refusal only means that the object is no longer in the state that was read. A JSON Patch, whose
-    first step tests for that, is refused with 422."""
-    if error.is_conflict:
-        return True
-    if error.status != 422 or trial.live is None:
-        return False
-    now = await _read(trial.write.target, call)
-    return now is None or now.resource_version != trial.live.resource_version
-
-
-async def _preview_trial(write: Write, call: Call) -> Trial:
-    trial = await _trial(write, call)
-    if trial.refused is None:
-        return trial
-    if trial.refused.status != 403:
-        raise trial.refused
-    why = "not checked by the API server, for these credentials may not make this change"
-    return replace(trial, refused=None, unchecked=why, after=write.operation.guess(trial.live))
-
-
-async def _trial(write: Write, call: Call) -> Trial:
-    """Reads and tries; where the object moves in between, again."""
-    for _ in range(ATTEMPTS - 1):
-        trial = await _try_once(write, call)
-        if trial.refused is None or not await _moved(trial, trial.refused, call):
-            return trial
-    return await _try_once(write, call)
-
-
-async def _try_once(write: Write, call: Call) -> Trial:
-    live = await _read(write.target, call)
-    if live is None and not write.may_be_absent:
-        raise ApiRefused(f"{write.target} not found", status=404, reason="NotFound", code="not_found")
-    if write.unchecked:
-        return Trial(write, live, write.operation.guess(live), unchecked=write.unchecked)
-    request = write.operation.request(write.target, live, dry_run=True)
-    try:
-        answer = await write.target.cluster.client.send(request, call.identity)
-    except ApiRefused as error:
-        if why := _no_dry_run(error):
-            return Trial(write, live, write.operation.guess(live), unchecked=why)
-        return Trial(write, live, None, refused=_explained(error, write.target))
-    after = None if write.operation.verb == "delete" else answer.json()
-    return Trial(write, live, after, answer.warnings)
-
-
-def _no_dry_run(error: ApiRefused) -> str:
-    """The reason, if the request can't be tried because a webhook on its way has side effects."""
-    return f"no preview: {error.message}" if "does not support dry run" in error.message else ""
-
-
-def _explained(error: ApiRefused, target: Target) -> ApiRefused:
-    """The refusal with a way out; where it may quote a Secret, without the API server's words."""
-    if "FieldManagerConflict" in error.causes:
-        hint = "another manager owns these fields: leave them out, or pass force=true to take them over"
-        return error.told(error.message, code="field_conflict", hint=hint)
-    if target.resource.kind == "Secret" and error.status in (400, 422):
-        fields = ", ".join(error.fields) or "unknown"
-        return error.told(
-            f"{target} is refused as {error.reason} (fields: {fields}); its words are withheld, for they may quote it"
-        )
-    return error
-
-
-async def _read(target: Target, call: Call) -> KubeObject | None:
-    try:
-        return KubeObject(await target.cluster.client.get(target.path, call.identity))
-    except ApiRefused as error:
-        if error.is_missing:
-            return None
-        raise
-
-
-async def _access(trials: list[Trial], call: Call) -> Access:
-    """Whether the API server's authorizer allows every verb that the change needs."""
-    client = trials[0].write.target.cluster.client  # a change is about one cluster
-    for verb in dict.fromkeys(verb for trial in trials for verb in _verbs(trial)):
+async def _check_access(dry_runs: list[DryRun], call: CallContext) -> AccessDecision:
+    """Ask the API server whether RBAC allows every verb that the change needs. Returns the first denial, if any."""
+    if not dry_runs:
+        return AccessDecision(allowed=True, reason="")
+    client = dry_runs[0].write.target.cluster.client  # all writes of a plan are in one cluster
+    for verb in dict.fromkeys(verb for dry_run in dry_runs for verb in _required_access(dry_run)):
         try:
-            answer = await review(client, verb, call.identity)
+            decision = await review_access(client, verb, call.identity)
         except ToolFailure as error:
-            return Access(allowed=False, reason=f"could not be asked: {error.message}")
-        if not answer.allowed:
-            return answer
-    return Access(allowed=True, reason="")
+            return AccessDecision(allowed=False, reason=f"the access review failed: {error.message}")
+        if not decision.allowed:
+            return decision
+    return AccessDecision(allowed=True, reason="")
 
 
-def _verbs(trial: Trial) -> list[Verb]:
-    """What RBAC has to allow: to create by apply takes the right to create, too."""
-    verbs = [trial.write.operation.verb] + (["create"] if trial.live is None else [])
-    return [_verb(verb, trial.write.target) for verb in verbs]
+def _required_access(dry_run: DryRun) -> list[ResourceAttributes]:
+    """List what RBAC must allow. Creating an object by server-side apply needs `create` besides `patch`."""
+    write = dry_run.write
+    verbs = [*write.access] or [write.operation.verb] + (["create"] if dry_run.live is None else [])
+    return [_resource_attributes(verb, dry_run.write.target) for verb in verbs]
 
 
-def _verb(verb: str, target: Target) -> Verb:
-    return Verb(
+def _resource_attributes(verb: str, target: Target) -> ResourceAttributes:
+    return ResourceAttributes(
         verb=verb,
         group=target.resource.group,
         resource=target.resource.plural,
         subresource=target.subresource,
         namespace=target.namespace,
-        name=target.name,
+        name="" if target.subresource == "eviction" else target.name,  # one question for all pods of a namespace
     )
 
 
-def _described(target: Target, live: KubeObject | None) -> ChangedObject:
+def _changed_object(target: Target, live: KubeObject | None) -> ChangedObject:
     return ChangedObject(
         cluster=target.cluster.name,
         api_version=target.resource.api_version,
@@ -248,23 +243,20 @@ def _described(target: Target, live: KubeObject | None) -> ChangedObject:
     )
 
 
-def _diff(trials: Sequence[Trial], call: Call) -> str:
-    texts = [text for trial in trials if (text := trial.shown(call))]
-    return bounded_lines("\n".join(texts).splitlines(), DIFF_BYTES, "diff lines")
+def _collect_warnings(dry_runs: Sequence[DryRun], reviews: Sequence[Review]) -> list[str]:
+    found: list[str] = []
+    for dry_run, review in zip(dry_runs, reviews, strict=True):
+        found += [*dry_run.warnings, *review.warnings]
+        if dry_run.live is not None and dry_run.live.is_deleting:
+            found.append(f"{dry_run.write.target} is already being deleted")
+    return found
 
 
-def _warnings(plan: Plan, trials: list[Trial]) -> list[str]:
-    found = [*plan.warnings]
-    for trial in trials:
-        found += trial.warnings
-        if trial.live is not None and trial.live.deleting:
-            found.append(f"{trial.write.target} is already being deleted")
-    return list(dict.fromkeys(found))
-
-
-def sole_cluster(plan: Plan) -> str:
-    """The cluster that a plan is about. Raises BadArguments for several."""
+def require_one_cluster(plan: Plan) -> str:
+    """Return the name of the plan's only cluster. Raises InvalidArguments if its objects are in several."""
     names = {write.target.cluster.name for write in plan.writes}
+    if plan.run is not None and not names:
+        return plan.pinned_values.get("helm_cluster", "")
     if len(names) != 1:
-        raise BadArguments("a change is about exactly one cluster")
+        raise InvalidArguments("a change must stay within one cluster")
     return names.pop()

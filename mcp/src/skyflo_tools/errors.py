@@ -1,15 +1,18 @@
-"""What can go wrong, as facts with a cause, an effect and a next step.
+"""Errors of the tool server. Each has a code, a message, an effect and a hint for the next step.
 
 ToolFailure
-├── BadArguments            the call does not fit the tool's schema
+├── InvalidArguments        the arguments do not match the tool's schema
 ├── GrantRefused            grant_missing, grant_invalid, grant_expired, grant_used, grant_revoked, grant_mismatch
-├── StoreUnavailable        the store of used grants can't be written: no change may run
-├── ClusterProblem          no such cluster, read-only, unreachable, no kubeconfig
-├── ApiRefused              the API server answered with an error
-├── ApiUnreachable          no answer, or one that can't be read
-│   └── AnswerTooLarge      an answer over the limit, not read to its end
-├── Stale                   what the approval was about has changed since it was shown
-└── DeadlinePassed          the call ran out of time
+├── StoreUnavailable        the grant store can't be written, so no change may run
+├── ClusterError            no such cluster, read-only, bad credentials, no kubeconfig
+├── ApiStatusError          the API server responded with an error status
+├── ApiUnreachable          no response, or one that can't be read
+│   ├── ResponseTooLarge    the response exceeds the limit and was not read to its end
+│   └── UnreadableResponse  the response is not what an API server sends: a web page, a redirect, cut JSON
+├── NoDifference            the change would change nothing
+├── StalePreview            the object has changed since the preview that was approved
+├── CommandNotStarted       the container's runtime could not start the command
+└── DeadlineExceeded        the call ran out of time
 """
 
 from typing import Literal
@@ -18,10 +21,10 @@ Effect = Literal["none", "done", "partial", "unknown"]
 
 
 class ToolFailure(Exception):
-    """An error that a caller can act on.
+    """An error that the caller can act on.
 
-    `code` is stable and for programs, `message` says what failed and on which object, `hint` what to try, `effect`
-    whether anything was changed.
+    `code` is stable and meant for programs, `message` says what failed on which object, `hint` suggests a next step,
+    and `effect` says whether anything was changed.
     """
 
     code = "failed"
@@ -34,7 +37,7 @@ class ToolFailure(Exception):
         self.hint = hint
 
 
-class BadArguments(ToolFailure):
+class InvalidArguments(ToolFailure):
     code = "bad_arguments"
 
 
@@ -46,12 +49,12 @@ class StoreUnavailable(ToolFailure):
     code = "store_unavailable"
 
 
-class ClusterProblem(ToolFailure):
+class ClusterError(ToolFailure):
     code = "cluster_unavailable"
 
 
-class ApiRefused(ToolFailure):
-    """The API server answered and refused. `status` is HTTP's, `reason`, `causes` and `fields` are Kubernetes'."""
+class ApiStatusError(ToolFailure):
+    """An error response of the API server: its HTTP status, and reason, causes and fields of its Status object."""
 
     def __init__(
         self,
@@ -71,9 +74,9 @@ class ApiRefused(ToolFailure):
         self.causes = causes
         self.fields = fields
 
-    def told(self, message: str, *, code: str | None = None, hint: str | None = None) -> "ApiRefused":
-        """The same refusal in other words."""
-        return ApiRefused(
+    def with_message(self, message: str, *, code: str | None = None, hint: str | None = None) -> "ApiStatusError":
+        """Return a copy with another message, and optionally another code and hint."""
+        return ApiStatusError(
             message,
             status=self.status,
             reason=self.reason,
@@ -86,7 +89,7 @@ class ApiRefused(ToolFailure):
 
     @property
     def is_conflict(self) -> bool:
-        """A 409 that only says that the object moved meanwhile; beginning again may help."""
+        """Whether the object changed since it was read (409 Conflict). Reading it again and retrying may succeed."""
         return self.status == 409 and self.reason == "Conflict" and "FieldManagerConflict" not in self.causes
 
     @property
@@ -95,7 +98,7 @@ class ApiRefused(ToolFailure):
 
 
 class ApiUnreachable(ToolFailure):
-    """No readable answer. `sent` is false only if the connection was never made."""
+    """No readable response. `sent` is false only if no connection was made."""
 
     code = "api_unreachable"
 
@@ -104,13 +107,25 @@ class ApiUnreachable(ToolFailure):
         self.sent = sent
 
 
-class AnswerTooLarge(ApiUnreachable):
+class ResponseTooLarge(ApiUnreachable):
     code = "answer_too_large"
 
 
-class Stale(ToolFailure):
+class UnreadableResponse(ApiUnreachable):
+    """A response that no API server sends. Its content says more than its status."""
+
+
+class NoDifference(ToolFailure):
+    code = "no_difference"
+
+
+class StalePreview(ToolFailure):
     code = "stale_preview"
 
 
-class DeadlinePassed(ToolFailure):
+class CommandNotStarted(ToolFailure):
+    code = "command_not_started"
+
+
+class DeadlineExceeded(ToolFailure):
     code = "deadline_passed"

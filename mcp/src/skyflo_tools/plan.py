@@ -1,190 +1,65 @@
-"""What a change intends: requests about objects, one sentence, its risk. Nothing here talks to anyone."""
+"""Describe a change before it runs: its writes, its summary and its risk. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import BaseModel
-
-from skyflo_tools.jsontypes import JsonObject, JsonValue, canonical
-from skyflo_tools.kubernetes.client import Request
-from skyflo_tools.kubernetes.clusters import Cluster
+from skyflo_tools.change_result import ChangeResult
+from skyflo_tools.kubernetes.field_paths import FieldPath
 from skyflo_tools.kubernetes.objects import KubeObject
-from skyflo_tools.kubernetes.paths import Resource
-from skyflo_tools.kubernetes.touched import Path
+from skyflo_tools.operations import Operation, Target
+from skyflo_tools.risk import Risk
 
-FIELD_MANAGER = "skyflo"
-NEVER_EXISTED = "1"  # the revision of an empty etcd: no object has it, so it fits only where nothing is
-RiskLevel = Literal["low", "medium", "high", "destructive"]
-LEVELS: tuple[RiskLevel, ...] = ("low", "medium", "high", "destructive")
+if TYPE_CHECKING:
+    from skyflo_tools.dry_run import DryRun
 
-
-class Risk(BaseModel):
-    """How bad it could be, and why."""
-
-    level: RiskLevel
-    reason: str
-
-    def at_least(self, level: RiskLevel, reason: str) -> "Risk":
-        return Risk(level=level, reason=reason) if LEVELS.index(level) > LEVELS.index(self.level) else self
-
-
-@dataclass(frozen=True)
-class Target:
-    """The object that a request is about."""
-
-    cluster: Cluster
-    resource: Resource
-    namespace: str
-    name: str
-    subresource: str = ""
-
-    @property
-    def path(self) -> str:
-        return self.resource.item(self.namespace, self.name, self.subresource)
-
-    def __str__(self) -> str:
-        return f"{self.resource.kind.lower()}/{self.name}" + (f" in {self.namespace}" if self.namespace else "")
-
-
-class Operation(Protocol):
-    """How one object is written."""
-
-    @property
-    def verb(self) -> str:
-        """RBAC's name for it."""
-
-    def request(self, target: Target, live: KubeObject | None, *, dry_run: bool = False) -> Request:
-        """The request for an object in this state: it fits no other object and no other state. With `dry_run` the very
-        same request, only tried."""
-
-    def guess(self, live: KubeObject | None, /) -> JsonObject | None:
-        """The likely outcome where the API server can't be asked; None if the object would be gone."""
-
-
-def _params(dry_run: bool, **extra: str) -> dict[str, str]:
-    return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {}), **extra}
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Server-side apply of one manifest."""
-
-    manifest: JsonObject
-    force: bool = False
-    verb: str = "patch"
-
-    def request(self, target: Target, live: KubeObject | None, *, dry_run: bool = False) -> Request:
-        metadata = self.manifest.get("metadata")
-        pinned: JsonObject = {**metadata} if isinstance(metadata, dict) else {}
-        pinned |= {"resourceVersion": live.resource_version if live else NEVER_EXISTED}
-        if live:
-            pinned["uid"] = live.uid
-        body: JsonObject = {**self.manifest, "metadata": pinned}
-        params = _params(dry_run, force="true") if self.force else _params(dry_run)
-        return Request("PATCH", target.path, params, canonical(body), "application/apply-patch+yaml")
-
-    def guess(self, live: KubeObject | None) -> JsonObject:
-        return merged(live.body, self.manifest) if live else self.manifest
-
-
-@dataclass(frozen=True)
-class MergePatch:
-    """A JSON merge patch, or Kubernetes' strategic one."""
-
-    patch: JsonObject
-    strategic: bool = False
-    verb: str = "patch"
-
-    def request(self, target: Target, live: KubeObject | None, *, dry_run: bool = False) -> Request:
-        metadata = self.patch.get("metadata")
-        pinned: JsonObject = {**metadata} if isinstance(metadata, dict) else {}
-        if live:
-            pinned |= {"uid": live.uid, "resourceVersion": live.resource_version}
-        kind = "strategic-merge-patch" if self.strategic else "merge-patch"
-        body: JsonObject = {**self.patch, "metadata": pinned}
-        return Request("PATCH", target.path, _params(dry_run), canonical(body), f"application/{kind}+json")
-
-    def guess(self, live: KubeObject | None) -> JsonObject:
-        return merged(live.body if live else {}, self.patch)
-
-
-@dataclass(frozen=True)
-class JsonPatch:
-    """RFC 6902. Its first steps test that the object is the one that was read."""
-
-    steps: list[JsonObject]
-    verb: str = "patch"
-
-    def request(self, target: Target, live: KubeObject | None, *, dry_run: bool = False) -> Request:
-        tests: list[JsonValue] = []
-        if live:
-            tests.append({"op": "test", "path": "/metadata/uid", "value": live.uid})
-            tests.append({"op": "test", "path": "/metadata/resourceVersion", "value": live.resource_version})
-        return Request(
-            "PATCH", target.path, _params(dry_run), canonical([*tests, *self.steps]), "application/json-patch+json"
-        )
-
-    def guess(self, live: KubeObject | None) -> JsonObject:
-        return live.body if live else {}
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Deletion of the very object that was read."""
-
-    propagation: Literal["Background", "Foreground", "Orphan"]
-    grace_seconds: int | None = None
-    verb: str = "delete"
-
-    def request(self, target: Target, live: KubeObject | None, *, dry_run: bool = False) -> Request:
-        body: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": self.propagation}
-        if live:
-            body["preconditions"] = {"uid": live.uid, "resourceVersion": live.resource_version}
-        if self.grace_seconds is not None:
-            body["gracePeriodSeconds"] = self.grace_seconds
-        if dry_run:
-            body["dryRun"] = ["All"]  # beside a body the API server does not look at the query, which is for the logs
-        return Request("DELETE", target.path, {"dryRun": "All"} if dry_run else {}, canonical(body))
-
-    def guess(self, _: KubeObject | None) -> None:
-        return None
+Finish: TypeAlias = "Callable[[ChangeResult, Sequence[DryRun]], Awaitable[ChangeResult]]"
 
 
 @dataclass(frozen=True)
 class Write:
-    """One object and what is to be done with it."""
+    """One object and the operation on it."""
 
     target: Target
     operation: Operation
     may_be_absent: bool = False
-    also_pin: tuple[Path, ...] = ()
-    unchecked: str = ""
-    """Why the API server can't be asked beforehand; empty if it can."""
+    compared_subtrees: tuple[FieldPath, ...] = ()
+    """Fields that are compared as a whole, whichever of their values the change sets."""
+    no_dry_run_reason: str = ""
+    """Why this write can't be dry-run; empty if it can."""
+    subject: KubeObject | None = None
+    """The object itself, where the write goes to a subresource such as `scale`."""
+    deferred_as: str = ""
+    """What the diff shows of a write that `Plan.finish` makes: an eviction, a command. It has no dry run."""
+    access: tuple[str, ...] = ()
+    """The RBAC verbs that the write needs. Default: that of its operation."""
+    again: Operation | None = None
+    """The operation as it was derived a second time, where its values may differ each time, as generated ones do."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole change."""
+    """A whole change: its writes, and the texts that describe it."""
 
     writes: tuple[Write, ...]
     summary: str
-    done: str
+    done_summary: str
     risk: Risk
     warnings: tuple[str, ...] = ()
-    pinned: Mapping[str, str] = field(default_factory=dict)
-    """Values made up for this change, such as a restart's time: shown in the preview, used by the execution."""
+    finish: "Finish | None" = None
+    """Makes the deferred writes, waits for what the change has started, and completes the result."""
+    find_warnings: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Finds more warnings by requests that only a preview needs."""
+    pinned_values: Mapping[str, str] = field(default_factory=dict)
+    """Values generated for this change, such as the time of a restart; the execution reuses those of the preview."""
+    own_diff: tuple[str, ...] = ()
+    """Lines about what changes besides objects, such as the values of a Helm release."""
+    changes_more: bool = False
+    """Whether the change has an effect even if it leaves every object as it is."""
+    manager: str = ""
+    """The manager that makes the change itself, of which no warning is given."""
+    run: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Makes the whole change in place of the writes, which then only describe it. Returns warnings.
 
-
-def merged(base: JsonObject, patch: JsonObject) -> JsonObject:
-    """RFC 7386."""
-    result = dict(base)
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        elif isinstance(value, dict):
-            old = result.get(key)
-            result[key] = merged(old if isinstance(old, dict) else {}, value)
-        else:
-            result[key] = value
-    return result
+    It must count its effect in the call's EffectTracker.
+    """

@@ -1,4 +1,4 @@
-"""Settings, from the environment only."""
+"""Settings, read from environment variables."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """How this tool server runs. Names in the environment begin with SKYFLO_TOOLS_, but for the last three."""
+    """Settings of the tool server. All variables start with `SKYFLO_TOOLS_`, except the last ones."""
 
     model_config = SettingsConfigDict(
         env_prefix="SKYFLO_TOOLS_", extra="ignore", populate_by_name=True, env_ignore_empty=True
@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     mode: Literal["engine", "plain"] | None = None
     token: SecretStr | None = None
+    allowed_hosts: str = ""
+    """Host names, separated by commas, under which a server without a token may be called besides loopback."""
+
     grant_key: SecretStr | None = None
     data_dir: Path | None = None
     database_url: SecretStr | None = None
@@ -25,6 +28,14 @@ class Settings(BaseSettings):
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     sandbox: str = ""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    otel_exporter_otlp_endpoint: str = Field(
+        default="", validation_alias=AliasChoices("otel_exporter_otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("otel_exporter_otlp_headers", "OTEL_EXPORTER_OTLP_HEADERS")
+    )
 
     kubeconfig: str = Field(default="", validation_alias=AliasChoices("kubeconfig", "KUBECONFIG"))
     clusters: str = Field(default="", validation_alias=AliasChoices("clusters", "CLUSTERS"))
@@ -32,19 +43,54 @@ class Settings(BaseSettings):
         default=False, validation_alias=AliasChoices("kubernetes_impersonate", "KUBERNETES_IMPERSONATE")
     )
 
+    helm_binary: str = Field(default="helm", validation_alias=AliasChoices("helm_binary", "HELM_BINARY"))
+    helm_charts: Path | None = Field(default=None, validation_alias=AliasChoices("helm_charts", "HELM_CHARTS"))
+    """A folder of charts that may be used as `./NAME`."""
+
+    prometheus_url: str = Field(
+        default="",
+        max_length=2000,
+        pattern=r"^(https?://[^\s/@?#]+(/[^\s@?#]*)?)?$",
+        validation_alias=AliasChoices("prometheus_url", "PROMETHEUS_URL"),
+    )
+    prometheus_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("prometheus_token", "PROMETHEUS_TOKEN")
+    )
+    prometheus_username: str = Field(
+        default="", validation_alias=AliasChoices("prometheus_username", "PROMETHEUS_USERNAME")
+    )
+    prometheus_password: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("prometheus_password", "PROMETHEUS_PASSWORD")
+    )
+    jenkins_url: str = Field(default="", validation_alias=AliasChoices("jenkins_url", "JENKINS_URL"))
+    jenkins_username: str = Field(default="", validation_alias=AliasChoices("jenkins_username", "JENKINS_USERNAME"))
+    jenkins_api_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("jenkins_api_token", "JENKINS_API_TOKEN")
+    )
+    """A controller for a server without an engine. With one, the engine sends address and credentials of its own."""
+
     @property
     def has_changes(self) -> bool:
-        """Whether tools that change something are offered at all: only with a key that grants are checked by."""
+        """Whether tools that change something are offered. They need a key to verify grants."""
         return self.mode != "plain" and self.grant_key is not None
 
+    @property
+    def host_names(self) -> list[str]:
+        """The names in `allowed_hosts`."""
+        return [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
+
     @model_validator(mode="after")
-    def _check(self) -> "Settings":
+    def _validate_combination(self) -> "Settings":
         if self.mode == "engine" and self.grant_key is None:
-            raise ValueError("MODE=engine needs SKYFLO_TOOLS_GRANT_KEY (32 bytes or more)")
+            raise ValueError("SKYFLO_TOOLS_MODE=engine requires SKYFLO_TOOLS_GRANT_KEY (32 bytes or more)")
         if self.grant_key is not None and len(self.grant_key.get_secret_value().encode()) < 32:
             raise ValueError("SKYFLO_TOOLS_GRANT_KEY is shorter than 32 bytes")
+        if bool(self.jenkins_url) != (self.jenkins_api_token is not None):
+            raise ValueError("JENKINS_URL, JENKINS_USERNAME and JENKINS_API_TOKEN belong together")
         if self.has_changes and self.data_dir is None:
-            raise ValueError("SKYFLO_TOOLS_DATA_DIR is needed where changes are offered: used grants are kept there")
+            raise ValueError("SKYFLO_TOOLS_DATA_DIR is required for changes: it stores used grants")
         if self.token is None and self.host not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError("SKYFLO_TOOLS_TOKEN is needed beyond loopback: without it anyone may read the clusters")
+            raise ValueError("SKYFLO_TOOLS_TOKEN is required to listen on a non-loopback address")
+        if self.prometheus_token is not None and self.prometheus_username:
+            raise ValueError("set either PROMETHEUS_TOKEN or PROMETHEUS_USERNAME, not both")
         return self

@@ -1,3 +1,3 @@
-"""A Kubernetes API server and a language model that stand in, on loopback, until a user's own are connected."""
+"""Stand-ins for a Kubernetes cluster and a language model, served on loopback."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Time, so that tests need none."""
+"""Clock interface and the system clock, so that tests can control time."""
 
 import asyncio
 import time
@@ -10,10 +10,10 @@ __all__ = ["Clock", "SystemClock", "rfc3339"]
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes backwards."""
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -30,5 +30,5 @@ class SystemClock:
 
 
 def rfc3339(seconds: float) -> str:
-    """The spelling of Kubernetes: UTC, whole seconds."""
+    """Format a time as Kubernetes does: UTC, whole seconds."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""The process: the parts that are asked for, each on its socket, until it is told to end."""
+"""Serve the cluster and the model on their sockets until the process is stopped."""
 
 import asyncio
 import json
@@ -13,52 +13,61 @@ import uvicorn
 from starlette.applications import Starlette
 
 from skyflo_sandbox.clock import SystemClock
-from skyflo_sandbox.cluster.app import create_cluster, end_streams
-from skyflo_sandbox.cluster.world import open_world
+from skyflo_sandbox.cluster.app import close_streams, create_cluster_app
+from skyflo_sandbox.cluster.cluster import open_cluster
 from skyflo_sandbox.model.app import create_model
 
 __all__ = ["serve"]
 
 _GRACE_SECONDS = 1
-_CONNECTIONS = 500
-_PIECE_SECONDS = 0.012
-"""Between two pieces of the model's text: as fast as one reads, and visibly a stream."""
+_MAX_CONNECTIONS = 500
+_CHUNK_SECONDS = 0.012
+"""Delay between two chunks of the model's text: visibly a stream, and no slower than reading speed."""
 
 
-def serve(*, cluster: socket.socket | None, model: socket.socket | None, keep: Path | None, fresh: bool) -> None:
-    """Serves each part that has a socket. Says on stdout where, as one line of JSON, once both answer."""
+def serve(
+    *, cluster_socket: socket.socket | None, model_socket: socket.socket | None, keep: Path | None, fresh: bool
+) -> None:
+    """Serve each part that has a socket, and print their addresses as one JSON line once both listen.
+
+    `keep` is the file that persists the cluster; `fresh` deletes it first. Raises the error of the controllers if they
+    fail.
+    """
     if keep is not None:
         keep.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if fresh:
             keep.unlink(missing_ok=True)
-    asyncio.run(_serve(cluster, model, keep))
+    asyncio.run(_serve(cluster_socket, model_socket, keep))
 
 
-async def _serve(cluster: socket.socket | None, model: socket.socket | None, keep: Path | None) -> None:
+async def _serve(cluster_socket: socket.socket | None, model_socket: socket.socket | None, keep: Path | None) -> None:
     clock = SystemClock()
     servers: list[_Server] = []
     async with AsyncExitStack() as stack:
         parts: list[tuple[str, Starlette, socket.socket]] = []
-        if cluster is not None:
-            world = await stack.enter_async_context(open_world(clock, keep))
-            parts.append(("cluster", create_cluster(world.api, world.logs, clock), cluster))
-            # A cluster in which nothing moves would answer as if all were well: ended, it is started anew and said.
-            world.life.when_failed(lambda: _end(servers))
-        if model is not None:
-            parts.append(("model", create_model(clock, pace=_PIECE_SECONDS), model))
-        servers += [_Server(app, listening) for _, app, listening in parts]
+        if cluster_socket is not None:
+            cluster = await stack.enter_async_context(open_cluster(clock, keep))
+            parts.append(("cluster", create_cluster_app(cluster.api, cluster.logs, clock), cluster_socket))
+            # Failed controllers leave a cluster that answers but never changes: stop, so that the parent restarts it.
+            cluster.controllers.on_failure(lambda: _stop(servers))
+        if model_socket is not None:
+            parts.append(("model", create_model(clock, pace=_CHUNK_SECONDS), model_socket))
+        servers += [_Server(app, listening_socket) for _, app, listening_socket in parts]
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, _end, servers)
-        serving = asyncio.gather(*(server.run_on() for server in servers))
-        await asyncio.gather(*(server.listens.wait() for server in servers))
-        _announce({name: _address(listening) for name, _, listening in parts})
+            asyncio.get_running_loop().add_signal_handler(number, _stop, servers)
+        serving = asyncio.gather(*(server.run_until_exit() for server in servers))
+        await asyncio.gather(*(server.listening.wait() for server in servers))
+        _print_addresses({name: _address(listening_socket) for name, _, listening_socket in parts})
         await serving
 
 
 class _Server(uvicorn.Server):
-    """One part on its socket. Signals are the process's: uvicorn would pass them on before the cluster is saved."""
+    """Uvicorn server for one socket.
 
-    def __init__(self, app: Starlette, listening: socket.socket) -> None:
+    Signal handling stays with the process: uvicorn would re-raise the signal before the cluster is saved.
+    """
+
+    def __init__(self, app: Starlette, listening_socket: socket.socket) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -66,15 +75,15 @@ class _Server(uvicorn.Server):
             server_header=False,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=_MAX_CONNECTIONS,
         )
         super().__init__(config)
         self._app = app
-        self._listening = listening
-        self.listens = asyncio.Event()
+        self._socket = listening_socket
+        self.listening = asyncio.Event()
 
-    async def run_on(self) -> None:
-        await self.serve([self._listening])
+    async def run_until_exit(self) -> None:
+        await self.serve([self._socket])
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -82,23 +91,23 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.listens.set()
+        self.listening.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """What follows changes would otherwise be waited for."""
-        end_streams(self._app)
+        """Close open watches and followed logs first: uvicorn would wait for them."""
+        close_streams(self._app)
         await super().shutdown(sockets)
 
 
-def _end(servers: Sequence[_Server]) -> None:
+def _stop(servers: Sequence[_Server]) -> None:
     for server in servers:
         server.should_exit = True
 
 
-def _announce(addresses: dict[str, str]) -> None:
+def _print_addresses(addresses: dict[str, str]) -> None:
     sys.stdout.write(json.dumps({"event": "listening", **addresses}) + "\n")
     sys.stdout.flush()
 
 
-def _address(listening: socket.socket) -> str:
-    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+def _address(listening_socket: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening_socket.getsockname()[1]}"

@@ -1,7 +1,7 @@
-"""What the API server says that it serves, in the old form and in the aggregated one."""
+"""Legacy and aggregated discovery."""
 
 import pytest
-from kubebackend import Backend, Object
+from kube_backend import Backend, Object
 
 CRUD = {"create", "delete", "get", "list", "patch", "update", "watch"}
 STATUS = {"get", "patch", "update"}
@@ -44,17 +44,17 @@ def group_path(group_version: str) -> str:
     return f"/apis/{group_version}" if "/" in group_version else f"/api/{group_version}"
 
 
-def legacy(backend: Backend, group_version: str) -> dict[str, Object]:
+def legacy_resources(backend: Backend, group_version: str) -> dict[str, Object]:
     found = backend.get(group_path(group_version))
     assert (found["kind"], found["groupVersion"]) == ("APIResourceList", group_version)
     return {each["name"]: each for each in found["resources"]}
 
 
-def aggregated(backend: Backend) -> dict[tuple[str, str], Object]:
-    """The resources by group version and plural."""
+def aggregated_resources(backend: Backend) -> dict[tuple[str, str], Object]:
+    """Return the resources by group version and plural."""
     groups = []
     for root in ("/api", "/apis"):
-        found = backend.ask("GET", root, accept=AGGREGATED).made(200)
+        found = backend.request("GET", root, accept=AGGREGATED).expect(200)
         assert (found["kind"], found["apiVersion"]) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io/v2")
         groups += found["items"]
     return {
@@ -66,23 +66,23 @@ def aggregated(backend: Backend) -> dict[tuple[str, str], Object]:
 
 
 @pytest.mark.parametrize("plural", KINDS)
-def test_each_kind_is_told_in_both_forms(backend: Backend, plural: str) -> None:
+def test_legacy_and_aggregated_discovery_agree(backend: Backend, plural: str) -> None:
     group_version, kind, singular, namespaced, short_names, subresources = KINDS[plural]
-    old = legacy(backend, group_version)
-    new = aggregated(backend)[group_version, plural]
+    old = legacy_resources(backend, group_version)
+    new = aggregated_resources(backend)[group_version, plural]
     assert (old[plural]["kind"], old[plural]["singularName"], old[plural]["namespaced"]) == (kind, singular, namespaced)
     assert new["responseKind"]["kind"] == kind
     assert (new["singularResource"], new["scope"]) == (singular, "Namespaced" if namespaced else "Cluster")
     assert old[plural].get("shortNames", []) == new.get("shortNames", []) == short_names
     assert set(old[plural]["verbs"]) >= CRUD
     assert set(new["verbs"]) == set(old[plural]["verbs"])
-    told = {each["subresource"]: each for each in new.get("subresources", [])}
+    subresources_by_name = {each["subresource"]: each for each in new.get("subresources", [])}
     for name, verbs in subresources.items():
-        assert set(old[f"{plural}/{name}"]["verbs"]) == set(told[name]["verbs"]) == verbs
+        assert set(old[f"{plural}/{name}"]["verbs"]) == set(subresources_by_name[name]["verbs"]) == verbs
 
 
-def test_kinds_that_tools_look_for_in_passing_are_told(backend: Backend) -> None:
-    new = aggregated(backend)
+def test_discovery_lists_empty_kinds(backend: Backend) -> None:
+    new = aggregated_resources(backend)
     for plural, (group_version, kind, singular, namespaced, short_names) in LISTED_ONLY.items():
         found = new[group_version, plural]
         assert (found["responseKind"]["kind"], found["singularResource"]) == (kind, singular)
@@ -90,14 +90,16 @@ def test_kinds_that_tools_look_for_in_passing_are_told(backend: Backend) -> None
         assert {"get", "list"} <= set(found["verbs"])
 
 
-def test_a_scale_is_of_a_kind_of_its_own(backend: Backend) -> None:
-    scale = legacy(backend, "apps/v1")["deployments/scale"]
+def test_scale_subresource_has_kind_scale(backend: Backend) -> None:
+    scale = legacy_resources(backend, "apps/v1")["deployments/scale"]
     assert (scale["group"], scale["version"], scale["kind"]) == ("autoscaling", "v1", "Scale")
-    told = {each["subresource"]: each for each in aggregated(backend)["apps/v1", "deployments"]["subresources"]}
-    assert told["scale"]["responseKind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    subresources_by_name = {
+        each["subresource"]: each for each in aggregated_resources(backend)["apps/v1", "deployments"]["subresources"]
+    }
+    assert subresources_by_name["scale"]["responseKind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 
 
-def test_the_old_lists_of_groups_and_versions(backend: Backend) -> None:
+def test_legacy_discovery_lists_groups_and_versions(backend: Backend) -> None:
     core = backend.get("/api")
     assert (core["kind"], core["versions"]) == ("APIVersions", ["v1"])
     groups = backend.get("/apis")
@@ -109,7 +111,7 @@ def test_the_old_lists_of_groups_and_versions(backend: Backend) -> None:
     assert (group["kind"], group["versions"]) == ("APIGroup", [{"groupVersion": "apps/v1", "version": "v1"}])
 
 
-def test_the_version_is_one_that_kubectl_understands(backend: Backend) -> None:
+def test_version_is_supported_by_kubectl(backend: Backend) -> None:
     found = backend.get("/version")
     assert found["major"] == "1"
     assert int(found["minor"]) >= 30
@@ -117,30 +119,30 @@ def test_the_version_is_one_that_kubectl_understands(backend: Backend) -> None:
     assert {"gitCommit", "platform", "goVersion"} <= set(found)
 
 
-def test_health_is_told_as_text(backend: Backend) -> None:
+def test_health_endpoints_return_ok(backend: Backend) -> None:
     for path in ("/healthz", "/readyz", "/livez"):
-        answer = backend.ask("GET", path, accept="*/*")
+        answer = backend.request("GET", path, accept="*/*")
         assert (answer.status, answer.text) == (200, "ok")
 
 
 @pytest.mark.parametrize("path", ["/apis/no.such.group/v1", "/api/v1/gizmos", "/apis/apps/v9/deployments", "/nowhere"])
-def test_what_is_not_served_is_not_found(backend: Backend, path: str) -> None:
-    assert backend.ask("GET", path).status == 404
+def test_unknown_resources_are_not_found(backend: Backend, path: str) -> None:
+    assert backend.request("GET", path).status == 404
 
 
-def told_of(found: Object, group_version: str) -> Object:
-    """A resource without what is told by its place: an empty group or version of a kind means that of its list."""
+def comparable(found: Object, group_version: str) -> Object:
+    """Return the comparable part of a resource; an empty group or version means that of its list."""
     group, _, version = group_version.rpartition("/")
     kind = found["responseKind"]
     names = {key: found.get(key) for key in ("scope", "singularResource", "shortNames")}
     return names | {"kind": (kind.get("group") or group, kind.get("version") or version, kind["kind"])}
 
 
-def test_the_sandbox_tells_of_nothing_that_a_real_server_has_not(sandboxed: Backend, real: Backend) -> None:
-    there = aggregated(real)
-    for (group_version, plural), found in aggregated(sandboxed).items():
+def test_sandbox_discovery_is_subset_of_real_server(sandbox_backend: Backend, real_backend: Backend) -> None:
+    there = aggregated_resources(real_backend)
+    for (group_version, plural), found in aggregated_resources(sandbox_backend).items():
         other = there[group_version, plural]
-        assert told_of(found, group_version) == told_of(other, group_version)
+        assert comparable(found, group_version) == comparable(other, group_version)
         assert set(found["verbs"]) <= set(other["verbs"])
         mine = {each["subresource"]: set(each["verbs"]) for each in found.get("subresources", [])}
         theirs = {each["subresource"]: set(each["verbs"]) for each in other.get("subresources", [])}

@@ -1,10 +1,10 @@
-"""What befalls pods, and the events that tell of it."""
+"""Pod failures and the events that report them."""
 
 from datetime import UTC, datetime
 
-from kubebackend import Object
-from kubeobjects import pod
-from kubespace import Space
+from kube_backend import Object
+from kube_manifests import pod
+from kube_namespace import Namespace
 
 
 def state(found: Object) -> Object:
@@ -16,17 +16,17 @@ def waiting(found: Object) -> str:
     return str(state(found).get("state", {}).get("waiting", {}).get("reason", ""))
 
 
-def reasons(space: Space, **params: object) -> set[str]:
-    return {each["reason"] for each in space.all("events", **params)}
+def reasons(namespace: Namespace, **params: object) -> set[str]:
+    return {each["reason"] for each in namespace.list_objects("events", **params)}
 
 
-def test_an_image_that_is_missing_keeps_a_pod_pending(space: Space) -> None:
-    space.deployment(replicas=1, image="app:missing")
-    (found,) = space.until_all(
+def test_missing_image_keeps_pod_pending(namespace: Namespace) -> None:
+    namespace.create_deployment(replicas=1, image="app:missing")
+    (found,) = namespace.wait_for_all(
         "pods", lambda pods: pods and waiting(pods[0]) in ("ErrImagePull", "ImagePullBackOff"), "can't pull"
     )
     name = found["metadata"]["name"]
-    found = space.until("pods", name, lambda each: waiting(each) == "ImagePullBackOff", "backs off")
+    found = namespace.wait_for("pods", name, lambda each: waiting(each) == "ImagePullBackOff", "backs off")
     assert found["status"]["phase"] == "Pending"
     status = state(found)
     assert (status["ready"], status["restartCount"], status["image"]) == (False, 0, "app:missing")
@@ -34,16 +34,16 @@ def test_an_image_that_is_missing_keeps_a_pod_pending(space: Space) -> None:
     states = {each["type"]: each["status"] for each in found["status"]["conditions"]}
     assert (states["Ready"], states["PodScheduled"]) == ("False", "True")
     about = f"involvedObject.name={name},type=Warning"
-    space.until_all(
+    namespace.wait_for_all(
         "events", lambda events: "Failed" in {each["reason"] for each in events}, "tell", fieldSelector=about
     )
-    (row,) = [row for row in space.rows("pods") if row[0] == name]
+    (row,) = [row for row in namespace.rows("pods") if row[0] == name]
     assert row[1:4] == ["0/1", "ImagePullBackOff", "0"]
 
 
-def test_a_container_that_crashes_is_restarted_ever_later(crashing: Space) -> None:
-    space = crashing
-    (found,) = space.until_all("pods", lambda pods: pods and waiting(pods[0]) == "CrashLoopBackOff", "crashes")
+def test_crashing_container_backs_off(crashing_deployment: Namespace) -> None:
+    namespace = crashing_deployment
+    (found,) = namespace.wait_for_all("pods", lambda pods: pods and waiting(pods[0]) == "CrashLoopBackOff", "crashes")
     status = state(found)
     assert found["status"]["phase"] == "Running"
     assert status["ready"] is False
@@ -53,31 +53,31 @@ def test_a_container_that_crashes_is_restarted_ever_later(crashing: Space) -> No
     assert (ended["exitCode"], ended["reason"]) == (1, "Error")
     assert {"startedAt", "finishedAt"} <= set(ended)
     name = found["metadata"]["name"]
-    space.until("pods", name, lambda each: state(each)["restartCount"] > 1, "restarts again", within=180)
+    namespace.wait_for("pods", name, lambda each: state(each)["restartCount"] > 1, "restarts again", timeout=180)
     about = f"involvedObject.name={name},reason=BackOff"
-    event = space.until_all("events", lambda events: events, "tell", fieldSelector=about)[0]
+    event = namespace.wait_for_all("events", lambda events: events, "tell", fieldSelector=about)[0]
     assert (event["type"], event["involvedObject"]["kind"]) == ("Warning", "Pod")
     assert event["message"].startswith("Back-off restarting failed container")
 
 
-def test_a_container_that_is_not_ready_runs_all_the_same(space: Space) -> None:
-    space.lone_pod(pod(image="app:never-ready", app="x"))
-    found = space.until("pods", "lone", lambda each: "running" in state(each).get("state", {}), "runs")
+def test_unready_container_runs(namespace: Namespace) -> None:
+    namespace.bare_pod(pod(image="app:never-ready", app="x"))
+    found = namespace.wait_for("pods", "lone", lambda each: "running" in state(each).get("state", {}), "runs")
     assert (found["status"]["phase"], state(found)["ready"]) == ("Running", False)
     ready = next(each for each in found["status"]["conditions"] if each["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "ContainersNotReady")
 
 
-def test_controllers_tell_what_they_do(space: Space) -> None:
-    space.running(replicas=1)
-    (replica_set,), (name,) = space.names("replicasets"), space.names("pods")
-    told = {
+def test_controllers_record_events(namespace: Namespace) -> None:
+    namespace.running_deployment(replicas=1)
+    (replica_set,), (name,) = namespace.names("replicasets"), namespace.names("pods")
+    expected_reasons = {
         "involvedObject.kind=Deployment,involvedObject.name=web": "ScalingReplicaSet",
         f"involvedObject.kind=ReplicaSet,involvedObject.name={replica_set}": "SuccessfulCreate",
         f"involvedObject.kind=Pod,involvedObject.name={name}": "Scheduled",
     }
-    for selector, reason in told.items():
-        space.until_all(
+    for selector, reason in expected_reasons.items():
+        namespace.wait_for_all(
             "events",
             lambda events, reason=reason: reason in {each["reason"] for each in events},
             reason,
@@ -85,54 +85,56 @@ def test_controllers_tell_what_they_do(space: Space) -> None:
         )
 
 
-def test_an_event_is_about_an_object(space: Space) -> None:
-    made = space.running(replicas=1)
+def test_event_references_object(namespace: Namespace) -> None:
+    made = namespace.running_deployment(replicas=1)
     uid = made["metadata"]["uid"]
-    (event,) = space.until_all("events", lambda events: events, "tell", fieldSelector=f"involvedObject.uid={uid}")
-    (replica_set,) = space.names("replicasets")
+    (event,) = namespace.wait_for_all(
+        "events", lambda events: events, "tell", fieldSelector=f"involvedObject.uid={uid}"
+    )
+    (replica_set,) = namespace.names("replicasets")
     assert (event["type"], event["reason"]) == ("Normal", "ScalingReplicaSet")
     assert event["message"] == f"Scaled up replica set {replica_set} from 0 to 1"
     about = event["involvedObject"]
-    assert (about["kind"], about["name"], about["namespace"]) == ("Deployment", "web", space.namespace)
+    assert (about["kind"], about["name"], about["namespace"]) == ("Deployment", "web", namespace.name)
     assert (about["apiVersion"], about["uid"]) == ("apps/v1", uid)
     assert event["source"]["component"] == "deployment-controller"
     assert event["metadata"]["name"].startswith("web.")
     assert (event["count"], event["firstTimestamp"]) == (1, event["lastTimestamp"])
 
 
-def test_events_can_be_chosen(space: Space) -> None:
-    space.running(replicas=1)
-    space.until_all("events", lambda events: "Scheduled" in {each["reason"] for each in events}, "Scheduled")
-    assert reasons(space, fieldSelector="reason=ScalingReplicaSet") == {"ScalingReplicaSet"}
-    assert reasons(space, fieldSelector="type=Warning") == set()
-    assert "ScalingReplicaSet" not in reasons(space, fieldSelector="involvedObject.kind!=Deployment")
-    assert space.ask("events", fieldSelector="message=x").refused == (400, "BadRequest")
+def test_events_can_be_filtered(namespace: Namespace) -> None:
+    namespace.running_deployment(replicas=1)
+    namespace.wait_for_all("events", lambda events: "Scheduled" in {each["reason"] for each in events}, "Scheduled")
+    assert reasons(namespace, fieldSelector="reason=ScalingReplicaSet") == {"ScalingReplicaSet"}
+    assert reasons(namespace, fieldSelector="type=Warning") == set()
+    assert "ScalingReplicaSet" not in reasons(namespace, fieldSelector="involvedObject.kind!=Deployment")
+    assert namespace.try_get("events", fieldSelector="message=x").error == (400, "BadRequest")
 
 
-def test_scaling_and_a_new_image_are_told(space: Space) -> None:
-    space.running(replicas=1)
-    (first,) = space.names("replicasets")
-    space.patch("deployments", "web", {"spec": {"replicas": 2}}).made(200)
-    space.rolled_out()
+def test_scaling_records_events(namespace: Namespace) -> None:
+    namespace.running_deployment(replicas=1)
+    (first,) = namespace.names("replicasets")
+    namespace.patch("deployments", "web", {"spec": {"replicas": 2}}).expect(200)
+    namespace.wait_for_rollout()
     scaled = f"Scaled up replica set {first} from 1 to 2"
     about = {"fieldSelector": "involvedObject.kind=Deployment"}
-    space.until_all("events", lambda events: scaled in {each["message"] for each in events}, scaled, **about)
-    space.patch("deployments", "web", {"spec": {"replicas": 1}}).made(200)
+    namespace.wait_for_all("events", lambda events: scaled in {each["message"] for each in events}, scaled, **about)
+    namespace.patch("deployments", "web", {"spec": {"replicas": 1}}).expect(200)
     lowered = f"Scaled down replica set {first} from 2 to 1"
-    space.until_all("events", lambda events: lowered in {each["message"] for each in events}, lowered, **about)
+    namespace.wait_for_all("events", lambda events: lowered in {each["message"] for each in events}, lowered, **about)
     gone = {"fieldSelector": f"involvedObject.name={first},reason=SuccessfulDelete"}
-    (event,) = space.until_all("events", lambda events: events, "SuccessfulDelete", **gone)
+    (event,) = namespace.wait_for_all("events", lambda events: events, "SuccessfulDelete", **gone)
     assert event["message"].startswith(f"Deleted pod: {first}-")
 
 
-def test_events_of_one_object_are_in_the_order_in_which_they_happened(space: Space) -> None:
-    """As kubectl shows those of one second: their names end in a time."""
-    space.running(replicas=1)
+def test_event_names_sort_by_time(namespace: Namespace) -> None:
+    """kubectl shows events of one second in name order; the names end in a timestamp."""
+    namespace.running_deployment(replicas=1)
     for replicas in (2, 3, 1, 4):
-        space.patch("deployments", "web", {"spec": {"replicas": replicas}}).made(200)
-        space.rolled_out()
+        namespace.patch("deployments", "web", {"spec": {"replicas": replicas}}).expect(200)
+        namespace.wait_for_rollout()
     mine = {"fieldSelector": "involvedObject.kind=Deployment"}
-    found = space.until_all("events", lambda events: len(events) == 5, "are five", **mine)
+    found = namespace.wait_for_all("events", lambda events: len(events) == 5, "are five", **mine)
     assert [each["message"][-6:] for each in found] == ["0 to 1", "1 to 2", "2 to 3", "3 to 1", "1 to 4"]
     for event in found:
         name, _, ending = event["metadata"]["name"].rpartition(".")
@@ -141,15 +143,15 @@ def test_events_of_one_object_are_in_the_order_in_which_they_happened(space: Spa
         assert began == event["firstTimestamp"]
 
 
-def test_a_pod_that_fits_nowhere_is_not_scheduled(space: Space) -> None:
+def test_unschedulable_pod_stays_pending(namespace: Namespace) -> None:
     body = pod(app="x")
     body["spec"]["nodeSelector"] = {"disk": "none-such"}
-    space.lone_pod(body)
-    found = space.until("pods", "lone", lambda each: each["status"].get("conditions"), "is tried")
+    namespace.bare_pod(body)
+    found = namespace.wait_for("pods", "lone", lambda each: each["status"].get("conditions"), "is tried")
     (condition,) = found["status"]["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "Unschedulable")
     assert condition["message"].startswith("0/")
     assert found["status"]["phase"] == "Pending"
     about = {"fieldSelector": "involvedObject.name=lone"}
-    (event,) = space.until_all("events", lambda events: events, "FailedScheduling", **about)
+    (event,) = namespace.wait_for_all("events", lambda events: events, "FailedScheduling", **about)
     assert (event["type"], event["reason"]) == ("Warning", "FailedScheduling")

@@ -1,11 +1,11 @@
-"""Tables: the columns of each kind and what stands in them."""
+"""Tables: columns and cells of each kind."""
 
 import re
 
 import pytest
-from kubebackend import TABLE, Backend, Object
-from kubeobjects import deployment, feature_flag, service
-from kubespace import ROOTS, Space
+from kube_backend import TABLE, Backend, Object
+from kube_manifests import deployment, feature_flag, service
+from kube_namespace import ROOTS, Namespace
 
 AGE = re.compile(r"^\d+[smhd](\d+[smhd])?$")
 NAME = ("Name", "string", "name", 0)
@@ -61,15 +61,15 @@ COLUMNS = {
 }
 
 
-def cells(space: Space, plural: str, name: str) -> Object:
-    """The row of one object by column name."""
-    table = space.backend.ask("GET", space.path(plural, name), accept=TABLE).made(200)
+def cells(namespace: Namespace, plural: str, name: str) -> Object:
+    """Return the row of one object by column name."""
+    table = namespace.backend.request("GET", namespace.path(plural, name), accept=TABLE).expect(200)
     assert len(table["rows"]) == 1
     return dict(zip([each["name"] for each in table["columnDefinitions"]], table["rows"][0]["cells"], strict=True))
 
 
 @pytest.mark.parametrize("plural", COLUMNS)
-def test_each_kind_has_its_columns(backend: Backend, plural: str) -> None:
+def test_table_columns_match_kind(backend: Backend, plural: str) -> None:
     table = backend.table(f"{ROOTS.get(plural, '/api/v1')}/{plural}", limit=1)
     assert (table["kind"], table["apiVersion"]) == ("Table", "meta.k8s.io/v1")
     got = [(each["name"], each["type"], each["format"], each["priority"]) for each in table["columnDefinitions"]]
@@ -79,9 +79,9 @@ def test_each_kind_has_its_columns(backend: Backend, plural: str) -> None:
     assert all(len(row["cells"]) == len(got) for row in table["rows"])
 
 
-def test_the_rows_of_a_rollout(space: Space) -> None:
-    space.running(replicas=2)
-    row = cells(space, "deployments", "web")
+def test_rollout_rows(namespace: Namespace) -> None:
+    namespace.running_deployment(replicas=2)
+    row = cells(namespace, "deployments", "web")
     assert AGE.match(row.pop("Age"))
     assert row == {
         "Name": "web",
@@ -92,93 +92,95 @@ def test_the_rows_of_a_rollout(space: Space) -> None:
         "Images": "app:1",
         "Selector": "app=web",
     }
-    (replica_set,) = space.names("replicasets")
-    row = cells(space, "replicasets", replica_set)
+    (replica_set,) = namespace.names("replicasets")
+    row = cells(namespace, "replicasets", replica_set)
     assert (row["Desired"], row["Current"], row["Ready"], row["Images"]) == (2, 2, 2, "app:1")
     assert row["Selector"] == f"app=web,pod-template-hash={replica_set.removeprefix('web-')}"
-    pod = space.all("pods")[0]
-    row = cells(space, "pods", pod["metadata"]["name"])
+    pod = namespace.list_objects("pods")[0]
+    row = cells(namespace, "pods", pod["metadata"]["name"])
     assert (row["Ready"], row["Status"], row["Restarts"]) == ("1/1", "Running", "0")
     assert (row["IP"], row["Node"]) == (pod["status"]["podIP"], pod["spec"]["nodeName"])
     assert (row["Nominated Node"], row["Readiness Gates"]) == ("<none>", "<none>")
 
 
-def test_the_rows_of_simple_objects(space: Space) -> None:
-    space.config_map("settings", a="1", b="2")
-    assert cells(space, "configmaps", "settings")["Data"] == 2
+def test_config_and_service_rows(namespace: Namespace) -> None:
+    namespace.create_config_map("settings", a="1", b="2")
+    assert cells(namespace, "configmaps", "settings")["Data"] == 2
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"a": "1"}}
-    space.make("secrets", secret)
-    assert (cells(space, "secrets", "keys")["Type"], cells(space, "secrets", "keys")["Data"]) == ("Opaque", 1)
-    space.make("services", service("web", 80, app="web"))
-    row = cells(space, "services", "web")
+    namespace.create("secrets", secret)
+    assert (cells(namespace, "secrets", "keys")["Type"], cells(namespace, "secrets", "keys")["Data"]) == ("Opaque", 1)
+    namespace.create("services", service("web", 80, app="web"))
+    row = cells(namespace, "services", "web")
     assert (row["Type"], row["External-IP"], row["Port(s)"]) == ("ClusterIP", "<none>", "80/TCP")
-    assert row["Cluster-IP"] == space.get("services", "web")["spec"]["clusterIP"]
+    assert row["Cluster-IP"] == namespace.get("services", "web")["spec"]["clusterIP"]
     assert row["Selector"] == "app=web"
-    space.make("featureflags", feature_flag("dark-mode"))
-    row = cells(space, "featureflags", "dark-mode")
+    namespace.create("featureflags", feature_flag("dark-mode"))
+    row = cells(namespace, "featureflags", "dark-mode")
     assert row["Name"] == "dark-mode"
     assert AGE.match(row["Age"])
 
 
-def test_the_rows_of_the_cluster_itself(space: Space) -> None:
-    nodes = space.backend.table("/api/v1/nodes")["rows"]
+def test_node_and_namespace_rows(namespace: Namespace) -> None:
+    nodes = namespace.backend.table("/api/v1/nodes")["rows"]
     assert nodes
     assert {row["cells"][1] for row in nodes} == {"Ready"}
     assert all(str(row["cells"][4]).startswith("v1.") for row in nodes)
-    found = space.backend.ask("GET", f"/api/v1/namespaces/{space.namespace}", accept=TABLE).made(200)
-    assert found["rows"][0]["cells"][:2] == [space.namespace, "Active"]
+    found = namespace.backend.request("GET", f"/api/v1/namespaces/{namespace.name}", accept=TABLE).expect(200)
+    assert found["rows"][0]["cells"][:2] == [namespace.name, "Active"]
 
 
-def test_the_rows_of_events(space: Space) -> None:
-    space.deployment(replicas=1)
-    space.until_all("events", lambda found: any(each["reason"] == "ScalingReplicaSet" for each in found), "are written")
-    (event,) = space.all("events", fieldSelector="reason=ScalingReplicaSet")
-    row = cells(space, "events", event["metadata"]["name"])
+def test_event_rows(namespace: Namespace) -> None:
+    namespace.create_deployment(replicas=1)
+    namespace.wait_for_all(
+        "events", lambda found: any(each["reason"] == "ScalingReplicaSet" for each in found), "are written"
+    )
+    (event,) = namespace.list_objects("events", fieldSelector="reason=ScalingReplicaSet")
+    row = cells(namespace, "events", event["metadata"]["name"])
     assert (row["Type"], row["Reason"], row["Object"]) == ("Normal", "ScalingReplicaSet", "deployment/web")
     assert (row["Message"], row["Source"]) == (event["message"], "deployment-controller")
     assert AGE.match(row["Last Seen"])
 
 
-def test_the_row_of_endpoints(space: Space) -> None:
-    space.make("services", service("web", 80, app="web"))
-    space.running(replicas=1)
+def test_endpoint_slice_row(namespace: Namespace) -> None:
+    namespace.create("services", service("web", 80, app="web"))
+    namespace.running_deployment(replicas=1)
     selector = "kubernetes.io/service-name=web"
-    there = space.until_all(
+    there = namespace.wait_for_all(
         "endpointslices", lambda found: found and found[0]["endpoints"], "holds the pod", labelSelector=selector
     )
-    row = cells(space, "endpointslices", there[0]["metadata"]["name"])
+    row = cells(namespace, "endpointslices", there[0]["metadata"]["name"])
     assert (row["AddressType"], row["Ports"]) == ("IPv4", "8080")
     assert row["Endpoints"] == there[0]["endpoints"][0]["addresses"][0]
 
 
 @pytest.mark.parametrize("params", [{}, {"includeObject": "Metadata"}])
-def test_a_row_holds_the_metadata_of_its_object(space: Space, params: Object) -> None:
-    space.make("deployments", deployment())
-    (row,) = space.backend.table(space.path("deployments"), **params)["rows"]
+def test_row_includes_object_metadata(namespace: Namespace, params: Object) -> None:
+    namespace.create("deployments", deployment())
+    (row,) = namespace.backend.table(namespace.path("deployments"), **params)["rows"]
     assert (row["object"]["kind"], row["object"]["apiVersion"]) == ("PartialObjectMetadata", "meta.k8s.io/v1")
-    assert (row["object"]["metadata"]["name"], row["object"]["metadata"]["namespace"]) == ("web", space.namespace)
+    assert (row["object"]["metadata"]["name"], row["object"]["metadata"]["namespace"]) == ("web", namespace.name)
     assert "spec" not in row["object"]
 
 
-def test_a_row_can_hold_the_whole_object_or_none(space: Space) -> None:
-    space.make("deployments", deployment())
-    (row,) = space.backend.table(space.path("deployments"), includeObject="Object")["rows"]
+def test_include_object_controls_row_objects(namespace: Namespace) -> None:
+    namespace.create("deployments", deployment())
+    (row,) = namespace.backend.table(namespace.path("deployments"), includeObject="Object")["rows"]
     assert (row["object"]["kind"], row["object"]["spec"]["replicas"]) == ("Deployment", 2)
-    (row,) = space.backend.table(space.path("deployments"), includeObject="None")["rows"]
+    (row,) = namespace.backend.table(namespace.path("deployments"), includeObject="None")["rows"]
     assert row.get("object") is None
 
 
-def test_a_table_is_paged_like_a_list(space: Space) -> None:
+def test_table_is_paginated(namespace: Namespace) -> None:
     for name in ("a", "b", "c"):
-        space.config_map(name)
+        namespace.create_config_map(name)
     selector = "metadata.name!=kube-root-ca.crt"
-    first = space.backend.table(space.path("configmaps"), limit=2, fieldSelector=selector)
+    first = namespace.backend.table(namespace.path("configmaps"), limit=2, fieldSelector=selector)
     more = first["metadata"]["continue"]
-    rest = space.backend.table(space.path("configmaps"), limit=2, fieldSelector=selector, **{"continue": more})
+    rest = namespace.backend.table(namespace.path("configmaps"), limit=2, fieldSelector=selector, **{"continue": more})
     assert [row["cells"][0] for row in first["rows"] + rest["rows"]] == ["a", "b", "c"]
     assert not rest["metadata"].get("continue")
 
 
-def test_an_error_is_a_status_even_where_a_table_was_asked_for(space: Space) -> None:
-    answer = space.backend.ask("GET", space.path("pods", "none"), accept=TABLE)
-    assert answer.refused == (404, "NotFound")
+def test_error_is_status_for_table_request(namespace: Namespace) -> None:
+    answer = namespace.backend.request("GET", namespace.path("pods", "none"), accept=TABLE)
+    assert answer.error == (404, "NotFound")

@@ -1,4 +1,4 @@
-"""The process as a whole: what it does when a part of it can't go on."""
+"""The process: what happens when the controllers fail."""
 
 import asyncio
 import socket
@@ -7,26 +7,24 @@ from typing import NoReturn
 import pytest
 
 from skyflo_sandbox import serving
-from skyflo_sandbox.cluster.life import Life
+from skyflo_sandbox.cluster.controllers import ControllerManager
 
 PATIENCE = 120
 
 
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Set when the process says that it answers."""
+    """An event that is set when the process prints its addresses."""
     event = asyncio.Event()
-    monkeypatch.setattr(serving, "_announce", lambda _: event.set())
+    monkeypatch.setattr(serving, "_print_addresses", lambda _: event.set())
     return event
 
 
-async def test_it_ends_with_the_reason_when_nothing_moves_any_more(
-    ready: asyncio.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def breaks(_: Life) -> NoReturn:
+async def test_failed_controllers_stop_process(ready: asyncio.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(_: ControllerManager) -> NoReturn:
         await ready.wait()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Life, "run", breaks)
+    monkeypatch.setattr(ControllerManager, "run", breaks)
     with socket.create_server(("127.0.0.1", 0)) as opened, pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(serving._serve(opened, None, None), PATIENCE)

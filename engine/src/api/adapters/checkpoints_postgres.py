@@ -1,4 +1,4 @@
-"""Checkpoints in PostgreSQL. A module of its own, since its driver costs an embedded engine 10 MB for nothing."""
+"""Store checkpoints in PostgreSQL. A separate module, because its driver would cost an embedded engine 10 MB."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,22 +16,22 @@ __all__ = ["ERRORS", "open_saver"]
 POOL_SIZE = 4
 OPEN_TIMEOUT = 5.0
 ERRORS = (psycopg.Error, psycopg_pool.PoolTimeout)
-"""What the saver raises when the database is away."""
+"""What the saver raises when the database is down."""
 
 SETUP_TIMEOUT = 30.0
-_POLL = 0.05
-_TRY = f"SELECT pg_try_advisory_xact_lock({0x736B79636B7074}) AS free"
+_POLL_SECONDS = 0.05
+_TRY_LOCK = f"SELECT pg_try_advisory_xact_lock({0x736B79636B7074}) AS free"
 
 Pool = psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[dict[str, Any]]]
 
 
 async def open_saver(stack: AsyncExitStack, url: str) -> BaseCheckpointSaver[Any]:
-    """Pooled, since a single connection would not outlive a restart of the server. Closed with the stack."""
+    """Open a saver on a connection pool, which survives a restart of the server. The stack closes it."""
     pool = _pool(url)
     stack.push_async_callback(pool.close)
     await pool.open()
     saver = AsyncPostgresSaver(pool)
-    async with asyncio.timeout(SETUP_TIMEOUT), _alone(pool):
+    async with asyncio.timeout(SETUP_TIMEOUT), _setup_lock(pool):
         await saver.setup()
     return saver
 
@@ -49,16 +49,16 @@ def _pool(url: str) -> Pool:
 
 
 @asynccontextmanager
-async def _alone(pool: Pool) -> AsyncIterator[None]:
-    """Engines that start at once take turns, for the library's setup fails where two make the same table.
+async def _setup_lock(pool: Pool) -> AsyncIterator[None]:
+    """Let one engine at a time set up the tables: the library's setup fails when two create the same table.
 
-    The lock is tried, never waited for: `CREATE INDEX CONCURRENTLY` waits for every query that waits, this one too. It
-    is a transaction's, which a pooler in transaction mode bears.
+    The lock is polled, because `CREATE INDEX CONCURRENTLY` waits for every waiting query, including one that waits for
+    this lock. It belongs to a transaction, which works behind a pooler in transaction mode.
     """
     while True:
         async with pool.connection() as connection, connection.transaction():
-            found = await (await connection.execute(_TRY)).fetchone()
+            found = await (await connection.execute(_TRY_LOCK)).fetchone()
             if found is not None and found["free"]:
                 yield
                 return
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(_POLL_SECONDS)

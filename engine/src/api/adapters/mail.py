@@ -1,4 +1,4 @@
-"""E-mail by SMTP: the standard library's client in a thread, which an unwilling server can't hold for long."""
+"""Send e-mail by SMTP with the standard library's client in a thread, with a time limit per message."""
 
 import asyncio
 import smtplib
@@ -12,20 +12,20 @@ from typing import Final, Literal
 
 from src.api.config.settings import Settings
 from src.api.errors import MailUnavailable
-from src.api.ports import Letter
+from src.api.ports import Email
 
-__all__ = ["MailServer", "SmtpMail", "server_of"]
+__all__ = ["MailServer", "SmtpMail", "read_mail_server"]
 
 STEP_SECONDS = 10.0
-"""For connecting, and for each answer of the server."""
+"""Seconds for connecting, and for each response of the server."""
 
-LETTER_SECONDS = 30.0
-"""For all of one letter."""
+SEND_SECONDS = 30.0
+"""Seconds for one message in total."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where letters are handed over. `security` is needed: a server that can't is not used."""
+    """An SMTP server. `security` is required: a server that does not offer it is not used."""
 
     host: str
     port: int
@@ -35,8 +35,8 @@ class MailServer:
     password: str = field(default="", repr=False)
 
 
-def server_of(settings: Settings, host: str) -> MailServer:
-    """The mail server that the settings describe, on this host."""
+def read_mail_server(settings: Settings, host: str) -> MailServer:
+    """Read the mail server's settings, for this host."""
     return MailServer(
         host,
         settings.smtp_port or (465 if settings.smtp_tls else 587),
@@ -48,79 +48,82 @@ def server_of(settings: Settings, host: str) -> MailServer:
 
 
 class SmtpMail:
-    """`Mail`. One connection for each letter."""
+    """`Mail` over SMTP, with one connection per message."""
 
     def __init__(self, server: MailServer) -> None:
         self._server = server
 
-    async def send(self, letter: Letter) -> None:
-        delivery = _Delivery(self._server, letter)
+    async def send(self, email: Email) -> None:
+        delivery = _Delivery(self._server, email)
         try:
-            async with asyncio.timeout(LETTER_SECONDS):
+            async with asyncio.timeout(SEND_SECONDS):
                 await asyncio.to_thread(delivery.run)
         except TimeoutError as error:
-            raise MailUnavailable("The mail server did not take the letter in time. Check SMTP_HOST.") from error
+            raise MailUnavailable("The mail server did not accept the e-mail in time. Check SMTP_HOST.") from error
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise MailUnavailable(_cause(error)) from error
+            raise MailUnavailable(_describe_error(error)) from error
         finally:
-            delivery.hang_up()
+            delivery.close()
 
 
 class _Delivery:
-    """One letter on its way, in a thread that `hang_up` ends from another."""
+    """Send one message in a thread; `close` aborts it from another thread."""
 
-    def __init__(self, server: MailServer, letter: Letter) -> None:
+    def __init__(self, server: MailServer, email: Email) -> None:
         self._server = server
-        self._letter = letter
-        self._line: smtplib.SMTP | None = None
+        self._email = email
+        self._connection: smtplib.SMTP | None = None
 
     def run(self) -> None:
-        with self._connected() as line:
-            self._line = line
+        with self._connect() as connection:
+            self._connection = connection
             if self._server.security == "starttls":
-                line.starttls(context=ssl.create_default_context())
+                connection.starttls(context=ssl.create_default_context())
             if self._server.username is not None:
-                line.login(self._server.username, self._server.password)
-            line.send_message(_written(self._letter, self._server.sender))
+                connection.login(self._server.username, self._server.password)
+            connection.send_message(_build_message(self._email, self._server.sender))
 
-    def hang_up(self) -> None:
-        if self._line is not None and self._line.sock is not None:
+    def close(self) -> None:
+        if self._connection is not None and self._connection.sock is not None:
             with suppress(OSError):
-                self._line.sock.shutdown(socket.SHUT_RDWR)
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         host, port = self._server.host, self._server.port
         if self._server.security == "tls":
             return smtplib.SMTP_SSL(host, port, timeout=STEP_SECONDS, context=ssl.create_default_context())
         return smtplib.SMTP(host, port, timeout=STEP_SECONDS)
 
 
-def _written(letter: Letter, sender: str) -> EmailMessage:
+def _build_message(email: Email, sender: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = sender
-    message["To"] = letter.to
-    message["Subject"] = letter.subject
+    message["To"] = email.to
+    message["Subject"] = email.subject
     message["Date"] = formatdate(usegmt=True)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].strip("> ") or None)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(letter.text)
+    message.set_content(email.text)
     return message
 
 
 _CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (smtplib.SMTPAuthenticationError, "does not take SMTP_USERNAME and SMTP_PASSWORD"),
-    (smtplib.SMTPNotSupportedError, "does not offer what SMTP_STARTTLS and SMTP_USERNAME want"),
+    (smtplib.SMTPAuthenticationError, "does not accept SMTP_USERNAME and SMTP_PASSWORD"),
+    (smtplib.SMTPNotSupportedError, "does not support what SMTP_STARTTLS and SMTP_USERNAME require"),
     (smtplib.SMTPSenderRefused, "refuses the sender: check SMTP_FROM"),
     (smtplib.SMTPRecipientsRefused, "refuses the recipient"),
-    (smtplib.SMTPServerDisconnected, "hung up or says nothing: check SMTP_HOST, SMTP_PORT and SMTP_TLS"),
+    (
+        smtplib.SMTPServerDisconnected,
+        "closed the connection or does not answer: check SMTP_HOST, SMTP_PORT and SMTP_TLS",
+    ),
     (smtplib.SMTPResponseException, "answered with an error"),
     (ssl.SSLCertVerificationError, "has a certificate that is not trusted here: check SMTP_HOST"),
     (ssl.SSLError, "does not speak TLS as expected: check SMTP_PORT, SMTP_TLS and SMTP_STARTTLS"),
 )
 
 
-def _cause(error: Exception) -> str:
-    """What went wrong, without the server's own words: they may quote what was sent."""
-    told = next((text for kind, text in _CAUSES if isinstance(error, kind)), "can't be reached: check SMTP_HOST")
+def _describe_error(error: Exception) -> str:
+    """Describe the failure without quoting the server, whose answer may contain parts of the message."""
+    reason = next((text for kind, text in _CAUSES if isinstance(error, kind)), "can't be reached: check SMTP_HOST")
     code = getattr(error, "smtp_code", None)
-    return f"The mail server {told} ({code or type(error).__name__})."
+    return f"The mail server {reason} ({code or type(error).__name__})."

@@ -1,4 +1,4 @@
-"""The graph: `entry -> model -> gate -> final`, with the route that each node names."""
+"""Build the graph `entry -> model -> gate -> final`; each node returns the next route."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ Graph = CompiledStateGraph[State, RunContext, State, State]
 
 
 def build_graph(checkpointer: "BaseCheckpointSaver[Any] | None") -> Graph:
-    """Compiled once per process. The checkpointer keeps ids and routes for inspection; no promise rests on it."""
+    """Compile the graph, once per process.
+
+    The checkpointer stores ids and routes for inspection only; recovery reads rows.
+    """
     nodes = Nodes()
     graph = StateGraph(State, context_schema=RunContext)
     graph.add_node("entry", nodes.entry)
@@ -30,7 +33,7 @@ def build_graph(checkpointer: "BaseCheckpointSaver[Any] | None") -> Graph:
 
 
 def steps(max_turns: int) -> int:
-    """How many steps of the graph a run may need at most: LangGraph's own limit must never be what ends it."""
+    """Return the most graph steps that a run may need, so that LangGraph's recursion limit never ends one."""
     return 2 * max_turns + 10
 
 

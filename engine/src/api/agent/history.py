@@ -1,71 +1,120 @@
-"""The conversation as a model sees it, from the rows: every call has its result, whatever became of it."""
+"""Build the model's view of a conversation from rows. Every call has a result, whatever its outcome."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from src.api.agent import prompts
+from src.api.agent.content_blocks import text_of_blocks
 from src.api.agent.context import History
-from src.api.ports import ChatCall, ChatMessage
-from src.api.schemas.base import Json
-from src.api.schemas.records import Call
-from src.api.utils.shown import shown_list
+from src.api.ports import ChatCall, ChatMessage, ProviderState
+from src.api.schemas.base import JsonObject
+from src.api.schemas.records import Call, Execution, Message
+from src.api.utils.json_columns import load_list, load_object
 
-__all__ = ["as_chat", "result_text"]
+__all__ = ["build_chat", "dump_state", "result_text"]
+
+_SENTENCE = re.compile(r"\.\s+")
 
 
-def as_chat(history: History) -> list[ChatMessage]:
-    """Messages in the order in which they were said; a turn's calls with what came of them right after it."""
-    calls: dict[tuple[str, int], list[Call]] = {}
-    for call in history.calls:
-        calls.setdefault((call.run_id, call.turn), []).append(call)
+def build_chat(history: History) -> list[ChatMessage]:
+    """Return messages in order, each turn's calls followed by their results."""
+    turns: dict[tuple[str, int], dict[int, list[Call]]] = {}
+    for call in sorted(history.calls, key=lambda each: (each.turn, each.position, each.version)):
+        turns.setdefault((call.run_id, call.turn), {}).setdefault(call.position, []).append(call)
     chat: list[ChatMessage] = []
     for message in history.messages:
         if message.role == "user":
             chat.append(ChatMessage("user", message.content))
         else:
-            chat += _turn(message.content, calls.get((message.run_id, message.turn), []))
+            calls = turns.get((message.run_id, message.turn), {})
+            chat += _turn(message, list(calls.values()), history)
     return chat
 
 
-def _turn(text: str, calls: Sequence[Call]) -> list[ChatMessage]:
+def _turn(message: Message, calls: Sequence[Sequence[Call]], history: History) -> list[ChatMessage]:
+    """Return a turn. `calls` are the versions of each call, oldest first: the first is the model's own."""
+    text = message.content
+    state, call_states = _load_state(message)
     if not calls:
-        return [ChatMessage("assistant", text)] if text else []
-    asked = tuple(ChatCall(call.id, call.tool, call.shown) for call in calls)
-    results = [ChatMessage("tool", result_text(call), call_id=call.id) for call in calls]
-    return [ChatMessage("assistant", text, calls=asked), *results]
+        return [ChatMessage("assistant", text, state=state)] if text else []
+    requests = tuple(
+        ChatCall(versions[-1].id, versions[0].tool, _own_arguments(versions[0]), call_states.get(versions[0].position))
+        for versions in calls
+    )
+    results = [
+        ChatMessage("tool", _result_of(versions, history.executions.get(versions[-1].id)), call_id=versions[-1].id)
+        for versions in calls
+    ]
+    return [ChatMessage("assistant", text, calls=requests, state=state), *results]
 
 
-def result_text(call: Call) -> str:
-    """What the model is told about a call's end."""
-    told = _TOLD.get(call.status)
-    return prompts.unknown("it has not ended yet") if told is None else told(call)
+def _own_arguments(call: Call) -> str:
+    """Return the arguments as the model sent them, unless they hold values of a Secret."""
+    return call.redacted_args if call.holds_secret else call.args
+
+
+def _result_of(versions: Sequence[Call], execution: Execution | None) -> str:
+    own, newest = versions[0], versions[-1]
+    notes = [prompts.edited(newest.redacted_args)] if newest.args != own.args else []
+    if own.holds_secret and own.redacted_args != own.args:
+        notes.append(prompts.masked_arguments())
+    return "\n".join([result_text(newest, execution), *notes])
+
+
+def result_text(call: Call, execution: Execution | None = None) -> str:
+    """Return the text that reports the outcome of a call to the model. `execution` is that of a failed change."""
+    if call.status == "error":
+        return _failed(call, execution)
+    text_of = _RESULT_TEXTS.get(call.status)
+    return prompts.unknown("it has not ended yet") if text_of is None else text_of(call)
 
 
 def _completed(call: Call) -> str:
-    text = _text_of(shown_list(call.result))
+    text = text_of_blocks(load_list(call.result))
     settled_by_hand = not text and call.error is not None
-    return f"{prompts.applied()} {call.error}" if settled_by_hand else prompts.framed(call.id, call.tool, text)
+    return f"{prompts.applied()} {call.error}" if settled_by_hand else prompts.frame_result(call.id, call.tool, text)
 
 
-def _failed(call: Call) -> str:
-    error, text = call.error or "", _text_of(shown_list(call.result))
-    whole = error if not text or text == error else f"{error}\n{text}"
-    return prompts.failed(call.id, call.tool, whole, "none" if call.kind == "read" else "as the message says")
+def _failed(call: Call, execution: Execution | None) -> str:
+    """Report a failed call. Whether it changed anything follows from its execution."""
+    if execution is not None and execution.state == "not_applied":
+        return f"{prompts.not_applied()} {call.error or ''}".strip()
+    error = _joined_error(call.error or "", text_of_blocks(load_list(call.result)))
+    if call.kind == "read":
+        return prompts.failed(call.id, call.tool, error)
+    if execution is None or execution.effect == "none":
+        return prompts.not_run(call.id, call.tool, error)
+    return prompts.failed(call.id, call.tool, error, execution.effect or "unknown")
 
 
-def _text_of(content: Sequence[Json]) -> str:
-    return "\n".join(_block(block) for block in content)
+def _joined_error(error: str, text: str) -> str:
+    """Join an error and the tool's own text; where the text holds the error's sentences already, it is enough."""
+    flat = " ".join(text.split())
+    sentences = [sentence.strip(". ") for sentence in _SENTENCE.split(" ".join(error.split()))]
+    if all(sentence in flat for sentence in sentences):
+        return text or error
+    return error if flat.strip(". ") in " ".join(error.split()) else f"{error}\n{text}"
 
 
-def _block(block: Json) -> str:
-    if isinstance(block, dict) and isinstance(text := block.get("text"), str):
-        return text
-    kind = block.get("type", "unknown") if isinstance(block, dict) else "unknown"
-    return f"[{kind} content, not shown to the model]"
+def dump_state(state: ProviderState | None, calls: Sequence[JsonObject | None]) -> JsonObject | None:
+    """Return what a row keeps of a turn's state and of the states of its calls; None if there is nothing to keep."""
+    if state is None:
+        return None
+    return {"origin": state.origin, "message": state.message, "calls": list(calls)}
 
 
-_TOLD: dict[str, Callable[[Call], str]] = {
+def _load_state(message: Message) -> tuple[ProviderState | None, dict[int, JsonObject]]:
+    if message.provider_state is None:
+        return None, {}
+    stored = load_object(message.provider_state)
+    body, calls = stored.get("message"), stored.get("calls")
+    state = ProviderState(str(stored.get("origin", "")), body if isinstance(body, dict) else {})
+    positions = enumerate(calls if isinstance(calls, list) else [])
+    return state, {position: each for position, each in positions if isinstance(each, dict)}
+
+
+_RESULT_TEXTS: dict[str, Callable[[Call], str]] = {
     "completed": _completed,
-    "error": _failed,
     "denied": lambda call: prompts.denied(reason=call.error),
     "expired": lambda _: prompts.expired(),
     "superseded": lambda call: f"{prompts.superseded()} {call.error or ''}".strip(),

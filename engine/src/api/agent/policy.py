@@ -1,7 +1,7 @@
-"""What the policy says of a call. Pure: whoever asks brings the facts, and what is not known is said to be so.
+"""Evaluate the policy for a call. Pure: the caller supplies the facts, and unknown ones are marked as unknown.
 
-It errs to the careful side. An `allow` matches only where all that it names is known and matches for every object; the
-other decisions match where one object may be meant.
+Evaluation is conservative. An `allow` rule matches only if every fact that it names is known and matches for every
+object. Other rules match if one object may be affected.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from fnmatch import fnmatchcase
 from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
-from src.api.agent.policy_facts import Target, kinds_named
-from src.api.schemas.policy import CLASS_VERBS, Decision, PolicyInForce, Rule, TimeWindow
+from src.api.agent.policy_facts import Target, expand_kinds
+from src.api.schemas.policy import CLASS_VERBS, ActivePolicy, Rule, RuleDecision, TimeWindow
 
-__all__ = ["Asked", "Passed", "Requester", "Ruling", "decide"]
+__all__ = ["PolicyDecision", "PolicyQuery", "Requester", "SkippedRule", "applies_to", "decide"]
 
 _READING = frozenset({"get", "logs"})
 _UNREADABLE = "The policy can't be read at the moment, so everything is asked for. GET /policy says why."
@@ -29,7 +29,7 @@ class Match(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Whose wish it is. None: not known. `proven` names are those that nobody can give to themselves."""
+    """The user who requests a call. None means unknown. `proven` names are those that users can't give themselves."""
 
     role: str | None = None
     names: tuple[str, ...] | None = None
@@ -37,10 +37,10 @@ class Requester:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A call as the policy sees it. `effect` is read, change or destructive; `verb` what is known beyond that.
+class PolicyQuery:
+    """A call as the policy sees it. `effect` is read, change or destructive; `verb` is more specific, None if unknown.
 
-    `targets` None: what it is about is not known. Empty: it is about no object. `at` is in ms.
+    `targets` None means that the objects are unknown; an empty tuple, that there are none. `at` is in ms.
     """
 
     requester: Requester
@@ -53,31 +53,31 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """A rule that did not match, and the matcher that says so."""
+class SkippedRule:
+    """A rule that did not match, and the matcher that failed."""
 
     rule: str
     because: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """The decision, and by which rule. `guessed`: the rule matched because something about the call is not known."""
+class PolicyDecision:
+    """The decision and its rule. `guessed` is the matcher that matched only because a fact is unknown."""
 
-    decision: Decision
+    decision: RuleDecision
     rule: str
     reason: str | None
     guessed: str | None = None
-    passed: tuple[Passed, ...] = ()
+    passed: tuple[SkippedRule, ...] = ()
 
     @property
     def votes(self) -> int:
-        """How many people must say yes, where it is for people to decide."""
+        """Number of approvals needed if people decide."""
         return 2 if self.decision == "two_people" else 1
 
     @property
     def sentence(self) -> str:
-        """Why, for people and for the model."""
+        """The reason, for people and the model."""
         hint = f" ({self.guessed} can't be told; name it in full.)" if self.guessed else ""
         return f"By the rule {self.rule} of the policy{f': {self.reason}' if self.reason else '.'}{hint}"
 
@@ -86,69 +86,78 @@ class Ruling:
         return f"policy:{self.rule}"
 
 
-def decide(force: PolicyInForce, asked: Asked) -> Ruling:
-    """The first rule that matches decides. While the file has a problem, what would be allowed is asked for."""
-    passed: list[Passed] = []
-    for rule in force.document.ordered:
-        failed, guessed = _try(rule, asked)
+def decide(policy: ActivePolicy, query: PolicyQuery) -> PolicyDecision:
+    """Return the decision of the first matching rule. While the file has a problem, `allow` becomes `ask`."""
+    passed: list[SkippedRule] = []
+    for rule in policy.document.ordered:
+        failed, guessed = _match_rule(rule, query)
         if failed is not None:
-            passed.append(Passed(rule.name, failed))
-        elif force.problem is not None and rule.decision == "allow":
-            return Ruling("ask", rule.name, _UNREADABLE, None, tuple(passed))
+            passed.append(SkippedRule(rule.name, failed))
+        elif policy.problem is not None and rule.decision == "allow":
+            return PolicyDecision("ask", rule.name, _UNREADABLE, None, tuple(passed))
         else:
-            return Ruling(rule.decision, rule.name, rule.reason, guessed, tuple(passed))
-    return Ruling("ask", "none", "No rule matches.", None, tuple(passed))
+            return PolicyDecision(rule.decision, rule.name, rule.reason, guessed, tuple(passed))
+    return PolicyDecision("ask", "none", "No rule matches.", None, tuple(passed))
 
 
-def _try(rule: Rule, asked: Asked) -> tuple[str | None, str | None]:
-    """Which matcher keeps the rule from matching, or None; and which of them, if any, could only be guessed at."""
+def applies_to(roles: Sequence[str] | None, users: Sequence[str] | None, requester: Requester) -> bool:
+    """Return whether a budget's matchers match this user. A role or names that are unknown match none."""
+    if roles is not None and requester.role not in roles:
+        return False
+    return users is None or _match_names(users, requester.names) is Match.YES
+
+
+def _match_rule(rule: Rule, query: PolicyQuery) -> tuple[str | None, str | None]:
+    """Return the matcher that fails, or None, and the first matcher that was only guessed, or None."""
     guessed: str | None = None
-    for name, found in _of_the_call(rule, asked):
+    for name, found in _match_call(rule, query):
         if found is Match.NO or (found is Match.UNKNOWN and rule.decision == "allow"):
             return f"{name} {found.value}", None
         if found is Match.UNKNOWN:
             guessed = guessed or name
-    failed, unsure = _try_objects(rule, asked)
+    failed, unsure = _match_objects(rule, query)
     return failed, guessed or unsure
 
 
-def _of_the_call(rule: Rule, asked: Asked) -> list[tuple[str, Match]]:
-    names = asked.requester.proven if rule.decision == "allow" else asked.requester.names
+def _match_call(rule: Rule, query: PolicyQuery) -> list[tuple[str, Match]]:
+    names = query.requester.proven if rule.decision == "allow" else query.requester.names
     given: list[tuple[str, object, Callable[[], Match]]] = [
-        ("roles", rule.roles, lambda: _fit(rule.roles or (), _one(asked.requester.role))),
-        ("users", rule.users, lambda: _any_fits(rule.users or (), names)),
-        ("servers", rule.servers, lambda: _fit(rule.servers or (), (asked.server,))),
-        ("tools", rule.tools, lambda: _fit(rule.tools or (), (asked.tool,))),
-        ("verbs", rule.verbs, lambda: _verb(rule.verbs or (), asked)),
-        ("time", rule.time, lambda: _within(rule.time, asked.at)),
+        ("roles", rule.roles, lambda: _match_values(rule.roles or (), _as_tuple(query.requester.role))),
+        ("users", rule.users, lambda: _match_names(rule.users or (), names)),
+        ("servers", rule.servers, lambda: _match_values(rule.servers or (), (query.server,))),
+        ("tools", rule.tools, lambda: _match_values(rule.tools or (), (query.tool,))),
+        ("verbs", rule.verbs, lambda: _match_verb(rule.verbs or (), query)),
+        ("time", rule.time, lambda: _match_time(rule.time, query.at)),
     ]
     return [(name, match()) for name, wanted, match in given if wanted is not None]
 
 
-def _try_objects(rule: Rule, asked: Asked) -> tuple[str | None, str | None]:
+def _match_objects(rule: Rule, query: PolicyQuery) -> tuple[str | None, str | None]:
     if rule.kinds is None and rule.namespaces is None and rule.clusters is None:
         return None, None
-    targets = (Target(),) if asked.targets is None else asked.targets
-    tried = [_try_object(rule, target) for target in targets]
-    if not tried:
+    targets = (Target(),) if query.targets is None else query.targets
+    results = [_match_object(rule, target) for target in targets]
+    if not results:
         return "it is about no object", None
     if rule.decision == "allow":
-        return next(((f"{name} {found.value}", None) for name, found in tried if found is not Match.YES), (None, None))
-    may = [(name, found) for name, found in tried if found is not Match.NO]
+        return next(
+            ((f"{name} {found.value}", None) for name, found in results if found is not Match.YES), (None, None)
+        )
+    may = [(name, found) for name, found in results if found is not Match.NO]
     if not may:
-        return f"{tried[0][0]} {Match.NO.value}", None
+        return f"{results[0][0]} {Match.NO.value}", None
     sure = any(found is Match.YES for _, found in may)
     return None, None if sure else may[0][0]
 
 
-def _try_object(rule: Rule, target: Target) -> tuple[str, Match]:
-    """The worst of the matchers of objects, with its name."""
+def _match_object(rule: Rule, target: Target) -> tuple[str, Match]:
+    """Return the worst result among the object matchers, with the matcher's name."""
     given = [
-        ("kinds", rule.kinds and kinds_named(rule.kinds), _one(target.kind)),
+        ("kinds", rule.kinds and expand_kinds(rule.kinds), _as_tuple(target.kind)),
         ("namespaces", rule.namespaces, target.namespaces),
-        ("clusters", rule.clusters, _one(target.cluster)),
+        ("clusters", rule.clusters, _as_tuple(target.cluster)),
     ]
-    found = [(name, _fit(patterns, values)) for name, patterns, values in given if patterns is not None]
+    found = [(name, _match_values(patterns, values)) for name, patterns, values in given if patterns is not None]
     for worst in (Match.NO, Match.UNKNOWN):
         for name, match in found:
             if match is worst:
@@ -156,48 +165,48 @@ def _try_object(rule: Rule, target: Target) -> tuple[str, Match]:
     return found[0][0], Match.YES
 
 
-def _one(value: str | None) -> tuple[str, ...] | None:
+def _as_tuple(value: str | None) -> tuple[str, ...] | None:
     return None if value is None else (value,)
 
 
-def _fit(patterns: Sequence[str], values: Sequence[str] | None) -> Match:
-    """Whether what has one of these values matches, and each of them if it may be any."""
+def _match_values(patterns: Sequence[str], values: Sequence[str] | None) -> Match:
+    """Match one of several possible values: YES if all of them match, NO if none does."""
     if values is None:
         return Match.UNKNOWN
-    fits = [any(_like(pattern, value) for pattern in patterns) for value in values]
+    fits = [any(_is_like(pattern, value) for pattern in patterns) for value in values]
     if not any(fits):
         return Match.NO
     return Match.YES if all(fits) else Match.UNKNOWN
 
 
-def _any_fits(patterns: Sequence[str], names: Sequence[str] | None) -> Match:
-    """Whether one of the names that somebody goes by matches."""
+def _match_names(patterns: Sequence[str], names: Sequence[str] | None) -> Match:
+    """Match a user who has several names: YES if one of them matches."""
     if names is None:
         return Match.UNKNOWN
-    return Match.YES if any(_fit(patterns, (name,)) is Match.YES for name in names) else Match.NO
+    return Match.YES if any(_match_values(patterns, (name,)) is Match.YES for name in names) else Match.NO
 
 
-def _like(pattern: str, value: str) -> bool:
-    """Case does not count. Nothing, as the namespace of what has none, is matched by nothing alone."""
-    return pattern == "" if value == "" else fnmatchcase(_plain(value), _plain(pattern))
+def _is_like(pattern: str, value: str) -> bool:
+    """Match a glob, ignoring case. The empty namespace of cluster-wide objects matches only the empty pattern."""
+    return pattern == "" if value == "" else fnmatchcase(_normalized(value), _normalized(pattern))
 
 
-def _plain(text: str) -> str:
-    """The same for two texts that look the same."""
+def _normalized(text: str) -> str:
+    """Normalize text so that strings that look alike are equal."""
     return normalize("NFC", text.casefold())
 
 
-def _verb(wanted: Sequence[str], asked: Asked) -> Match:
+def _match_verb(wanted: Sequence[str], query: PolicyQuery) -> Match:
     classes = {"read": {"read"}, "change": {"change"}, "destructive": {"change", "destructive"}}
-    own = classes.get(asked.effect, {"change", "destructive"})
-    if own & set(wanted) or asked.verb in wanted:
+    own = classes.get(query.effect, {"change", "destructive"})
+    if own & set(wanted) or query.verb in wanted:
         return Match.YES
     special = set(wanted) - CLASS_VERBS
-    possible = special & _READING if asked.effect == "read" else special - _READING
-    return Match.UNKNOWN if asked.verb is None and possible else Match.NO
+    possible = special & _READING if query.effect == "read" else special - _READING
+    return Match.UNKNOWN if query.verb is None and possible else Match.NO
 
 
-def _within(window: TimeWindow | None, at: int) -> Match:
+def _match_time(window: TimeWindow | None, at: int) -> Match:
     if window is None:
         return Match.YES
     local = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(window.timezone))
@@ -210,10 +219,10 @@ def _in_span(local: datetime, span: str, days: frozenset[str] | None) -> bool:
     begin, _, end = span.partition("-")
     now = local.strftime("%H:%M")
     if begin < end:
-        return begin <= now < end and _on(local, days)
-    return (now >= begin and _on(local, days)) or (now < end and _on(local - timedelta(days=1), days))
+        return begin <= now < end and _is_on_day(local, days)
+    return (now >= begin and _is_on_day(local, days)) or (now < end and _is_on_day(local - timedelta(days=1), days))
 
 
-def _on(day: datetime, days: frozenset[str] | None) -> bool:
+def _is_on_day(day: datetime, days: frozenset[str] | None) -> bool:
     names = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
     return days is None or names[day.weekday()] in days

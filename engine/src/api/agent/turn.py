@@ -1,213 +1,103 @@
-"""One turn of the model: request, stream, retries, and the calls that it asked for."""
+"""Run one turn of the model, and check the calls that it requested."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 from src.api.agent import prompts
-from src.api.agent.arguments import ArgumentChecker, CallRejected, unknown_tool
-from src.api.agent.assembly import AssembledCall, CallAssembler
-from src.api.agent.context import NewCall, RunContext, Said, Situation, TextEnd, unless_halted
-from src.api.agent.draft import Draft
-from src.api.agent.history import as_chat
-from src.api.agent.window import fit, tokens_of_tools
-from src.api.errors import ModelCut, ModelError, RunStopped
-from src.api.ports import (
-    CallDelta,
-    ChatMessage,
-    Finished,
-    FunctionSpec,
-    ModelRequest,
-    TextDelta,
-    ThinkingDelta,
-    ToolSpec,
-    Usage,
-)
-from src.api.schemas.events import GenerationStart, Retry
+from src.api.agent.arguments import ArgumentChecker, CallRejected, parse_object, unknown_tool
+from src.api.agent.attempts import Attempt, TurnAttempts, begin_attempt, build_reply
+from src.api.agent.context import CALL_AS_TEXT, ModelReply, NewCall, RunContext, RunSnapshot
+from src.api.agent.repetition import LIMIT, count_repetitions
+from src.api.agent.tool_call_assembler import AssembledCall
+from src.api.agent.written_calls import find_written_call
+from src.api.ports import Finished, ModelRequest, ToolSpec, Usage
 from src.api.utils.canonical import canonical
 
-__all__ = ["ModelTurn", "say"]
-
-ANSWER_RESERVE = 4_096
-FIRST_BACKOFF = 0.5
-LONGEST_BACKOFF = 30.0
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One generation: what it said, and how it ended if the provider said so."""
-
-    draft: Draft
-    assembler: CallAssembler
-    end: Finished | None = None
+__all__ = ["ModelTurn", "commit_engine_reply"]
 
 
 class ModelTurn:
-    """Runs turns. Keeps the compiled argument schemas between them."""
+    """Run turns. Keeps compiled argument schemas between them."""
 
     def __init__(self) -> None:
         self._checker = ArgumentChecker()
 
-    async def run(self, context: RunContext, situation: Situation, nudge: str | None) -> Said:
-        """The turn, committed. `nudge` is what the model is told to go on by.
+    async def run(self, context: RunContext, snapshot: RunSnapshot, nudge: str | None) -> ModelReply:
+        """Run a turn and commit it. `nudge` is a message that asks the model to continue.
 
-        Raises `ModelError` or `RunStopped` after keeping what had been said by then.
+        Raises `ModelError` or `RunStopped` after committing the partial output.
         """
-        specs = await context.desk.specs()
-        silent = not situation.spoken
-        said = await self._said(context, specs, nudge, situation.unfinished, first=silent)
-        if said.text or said.calls:
-            await context.desk.commit_turn(said)
-            return said
-        again = await self._said(context, specs, prompts.empty_reply(), said.generation_id, first=silent)
-        if not (again.text or again.calls):
-            return await say(context, "The model gave no answer, twice. Ask again or rephrase.", again.generation_id)
-        await context.desk.commit_turn(again)
-        return again
+        specs = await context.session.specs()
+        attempts = TurnAttempts(
+            context,
+            specs,
+            snapshot.unfinished,
+            is_first=not snapshot.has_output,
+            deadline=context.clock.monotonic() + context.turn_timeout,
+        )
+        reply = await self._complete_reply(context, await attempts.ask(nudge), specs, snapshot)
+        if reply is None:
+            second = await attempts.ask(prompts.empty_reply())
+            reply = await self._complete_reply(context, second, specs, snapshot)
+            if reply is None:
+                return await _commit_empty_turn(context, second)
+        await context.session.commit_turn(reply)
+        return reply
 
-    async def _said(
-        self,
-        context: RunContext,
-        specs: Mapping[str, ToolSpec],
-        nudge: str | None,
-        replaces: str | None,
-        *,
-        first: bool,
-    ) -> Said:
-        request = await _request(context, specs, nudge)
-        for number in range(1, context.max_attempts + 1):
-            attempt = await _begin(context, request, specs, replaces, first=first)
-            try:
-                await unless_halted(context.lease, _stream(context, request, attempt))
-                return self._whole(context, attempt, specs)
-            except RunStopped:
-                await _keep(context, attempt, "stopped")
-                raise
-            except ModelError as error:
-                if not error.retryable or number == context.max_attempts:
-                    await _keep(context, attempt, "error")
-                    raise
-                replaces = attempt.draft.generation_id
-                first = first and attempt.draft.ttft_ms is None
-                await _wait(context, error, number)
-        raise AssertionError("unreachable")
+    async def _complete_reply(
+        self, context: RunContext, attempt: Attempt, specs: Mapping[str, ToolSpec], snapshot: RunSnapshot
+    ) -> ModelReply | None:
+        """Return the reply of a finished attempt, or None if it has neither text nor calls."""
+        end = attempt.end or Finished("stop", Usage(source="estimated"))
+        checked = [await self._check_call(call, specs) for call in attempt.assembler.finish(end)]
+        text = attempt.message.current_text
+        if not checked and not text:
+            return None
+        reason = CALL_AS_TEXT if not checked and find_written_call(text, specs) else end.reason
+        return build_reply(context, attempt, reason, end.usage, _refuse_repeated(checked, snapshot))
 
-    def _whole(self, context: RunContext, attempt: _Attempt, specs: Mapping[str, ToolSpec]) -> Said:
-        if attempt.end is None:
-            raise ModelCut("The model's answer was cut before its end.")
-        calls = [self._checked(call, specs) for call in attempt.assembler.finish(attempt.end)]
-        return _said_by(context, attempt, attempt.end.reason, attempt.end.usage, calls)
-
-    def _checked(self, call: AssembledCall, specs: Mapping[str, ToolSpec]) -> NewCall:
-        """A call that can't run comes with the sentence that tells the model why, so that it can correct itself."""
+    async def _check_call(self, call: AssembledCall, specs: Mapping[str, ToolSpec]) -> NewCall:
+        """Check a call. One that can't run gets a problem that lets the model correct itself."""
         spec = specs.get(call.name)
         if call.problem is not None:
-            return NewCall(call.provider_id, call.name, "{}", spec, call.problem)
+            return NewCall(call.provider_id, call.name, "{}", spec, call.problem, call.state)
         if spec is None:
-            return NewCall(call.provider_id, call.name, "{}", None, unknown_tool(call.name, specs))
+            sent = canonical(parse_object(call.arguments))
+            return NewCall(call.provider_id, call.name, sent, None, unknown_tool(call.name, specs), call.state)
         try:
-            args = canonical(self._checker.check(spec, call.arguments))
+            args = canonical(await self._checker.check_large(spec, call.arguments))
         except CallRejected as rejected:
-            return NewCall(call.provider_id, call.name, "{}", spec, rejected.problem)
-        return NewCall(call.provider_id, call.name, args, spec)
+            sent = canonical(rejected.arguments or {})
+            return NewCall(call.provider_id, call.name, sent, spec, rejected.problem, call.state)
+        return NewCall(call.provider_id, call.name, args, spec, state=call.state)
 
 
-async def say(context: RunContext, text: str, replaces: str | None = None) -> Said:
-    """A turn in the engine's own words, where the model's are missing or at an end."""
-    attempt = await _begin(context, ModelRequest("engine", ()), {}, replaces, first=False)
-    await attempt.draft.add("token", text)
-    said = _said_by(context, attempt, "stop", Usage(source="estimated"), ())
-    await context.desk.commit_turn(said)
-    return said
+def _refuse_repeated(calls: list[NewCall], snapshot: RunSnapshot) -> list[NewCall]:
+    """Refuse calls that the model has made several times in a row."""
+    turn = frozenset((call.tool, call.args) for call in calls)
+    return [
+        (
+            replace(call, problem=" ".join(filter(None, (call.problem, prompts.repeated_call(LIMIT)))))
+            if count_repetitions((call.tool, call.args), turn, snapshot.recent) >= LIMIT
+            else call
+        )
+        for call in calls
+    ]
 
 
-async def _begin(
-    context: RunContext,
-    request: ModelRequest,
-    specs: Mapping[str, ToolSpec],
-    replaces: str | None,
-    *,
-    first: bool,
-) -> _Attempt:
-    context.lease.check()
-    generation_id = context.ids.new()
-    start = GenerationStart(
-        type="generation.start",
-        generation_id=generation_id,
-        model=request.model,
-        tools_available=len(request.tools),
-        replaces=replaces,
-    )
-    base = await context.desk.note([TextEnd(start)])
-    return _Attempt(Draft(context, generation_id, base, first=first), CallAssembler(specs))
+async def _commit_empty_turn(context: RunContext, attempt: Attempt) -> ModelReply:
+    """Tell the user that the model gave no answer. What it thought is kept."""
+    replaces: str | None = attempt.message.generation_id
+    if attempt.message.has_output and attempt.end is not None:
+        await context.session.commit_turn(build_reply(context, attempt, attempt.end.reason, attempt.end.usage, ()))
+        replaces = None
+    return await commit_engine_reply(context, "The model gave no answer, twice. Ask again or rephrase.", replaces)
 
 
-async def _stream(context: RunContext, request: ModelRequest, attempt: _Attempt) -> None:
-    context.failpoints.pass_("model.open:before")
-    context.lease.check()
-    chunks = context.model.stream(request)
-    try:
-        async for chunk in chunks:
-            context.answering()
-            match chunk:
-                case TextDelta(text=text):
-                    await attempt.draft.add("token", text)
-                case ThinkingDelta(text=text):
-                    await attempt.draft.add("thinking", text)
-                case CallDelta():
-                    attempt.assembler.add(chunk)
-                case Finished():
-                    attempt.end = chunk
-            if attempt.draft.full:
-                attempt.end = Finished("length", Usage(source="estimated"))
-                return
-    finally:
-        await chunks.aclose()
-
-
-async def _request(context: RunContext, specs: Mapping[str, ToolSpec], nudge: str | None) -> ModelRequest:
-    history = as_chat(await context.desk.history())
-    tools = [FunctionSpec(spec.name, spec.description, spec.input_schema) for spec in specs.values()]
-    messages = [ChatMessage("system", prompts.system_prompt(context.facts)), *history]
-    if nudge is not None:
-        messages.append(ChatMessage("user", nudge))
-    name, model = context.model_name, context.model
-
-    def count(text: str) -> int:
-        return model.count_tokens(name, text)
-
-    window = model.context_window(name)
-    reserve = min(ANSWER_RESERVE, window // 4) + tokens_of_tools(tools, count)
-    fitting = fit(messages, window=window, reserve=reserve, count=count)
-    return ModelRequest(name, fitting, tools, context.temperature)
-
-
-async def _wait(context: RunContext, error: ModelError, number: int) -> None:
-    backoff = FIRST_BACKOFF * 2 ** (number - 1)
-    delay = min(max(error.retry_after or 0, backoff), LONGEST_BACKOFF)
-    retry = Retry(type="retry", error=error.detail, retry_in=delay, attempt=number, max_attempts=context.max_attempts)
-    await context.desk.note([TextEnd(retry)])
-    await unless_halted(context.lease, context.clock.sleep(delay))
-
-
-async def _keep(context: RunContext, attempt: _Attempt, reason: str) -> None:
-    """What was said before it was cut stays as a text, and never as a call."""
-    said = _said_by(context, attempt, reason, Usage(source="estimated"), ())
-    if said.text or said.thinking:
-        await context.desk.commit_turn(said)
-
-
-def _said_by(context: RunContext, attempt: _Attempt, reason: str, usage: Usage, calls: Sequence[NewCall]) -> Said:
-    draft = attempt.draft
-    ends = draft.close(reason, len(calls), usage.completion_tokens)
-    return Said(
-        generation_id=draft.generation_id,
-        model=context.model_name,
-        text=draft.text,
-        thinking=draft.thinking,
-        thinking_ms=draft.thinking_ms,
-        finish_reason=reason,
-        usage=usage,
-        ends=ends,
-        calls=calls,
-        ttft_ms=draft.ttft_ms,
-    )
+async def commit_engine_reply(context: RunContext, text: str, replaces: str | None = None) -> ModelReply:
+    """Commit a turn with text from the engine where the model gives none."""
+    attempt = await begin_attempt(context, ModelRequest("engine", ()), {}, replaces, first=False)
+    await attempt.message.add("token", text)
+    reply = build_reply(context, attempt, "stop", Usage(source="estimated"), ())
+    await context.session.commit_turn(reply)
+    return reply

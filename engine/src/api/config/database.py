@@ -1,4 +1,4 @@
-"""Where the tables live: Tortoise's configuration for an address, used by the store and by the migration command."""
+"""Build Tortoise's configuration from a database URL, for the store and the migration command."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,16 @@ from tortoise.config import AppConfig, ConnectionConfig, DBUrlConfig, TortoiseCo
 
 from src.api.config.settings import env_files
 
-__all__ = ["APP", "database_url", "is_postgres", "sqlite_path", "tortoise_config"]
+__all__ = ["APP", "connection_parameters", "database_url", "is_postgres", "sqlite_path", "tortoise_config"]
 
 APP = "models"
-CONNECT_WITHIN_SECONDS = 5
-ANSWER_WITHIN_SECONDS = 15
-_APPS = {APP: AppConfig(models=["src.api.models"], default_connection="default", migrations="migrations")}
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 15
+_PACKAGE = __name__.removesuffix(".api.config.database")
+_MIGRATIONS = (
+    "migrations" if _PACKAGE == "src" else f"{_PACKAGE}.migrations"
+)  # the folder next to `src`, or of the wheel
+_APPS = {APP: AppConfig(models=["src.api.models"], default_connection="default", migrations=_MIGRATIONS)}
 
 _OPTIONS = {"application_name": "application_name", "host": "host", "schema": "schema", "sslmode": "ssl"}
 
@@ -25,12 +29,12 @@ def is_postgres(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a `sqlite://` address."""
+    """Return the file of a `sqlite://` URL."""
     return Path(url.removeprefix("sqlite://").partition("?")[0])
 
 
-class _Named(BaseSettings):
-    """Of the settings, what names the database: a migration needs no more of them."""
+class _DatabaseSettings(BaseSettings):
+    """The settings that a migration needs."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
     data_dir: Path = Path(".data")
@@ -38,53 +42,62 @@ class _Named(BaseSettings):
 
 
 def database_url() -> str:
-    """The address that environment and `.env` name, read as `Settings` reads them: PostgreSQL, or the SQLite file."""
-    named = _Named(_env_file=env_files(os.environ))
-    return named.postgres_database_url or f"sqlite://{named.data_dir / 'skyflo.sqlite3'}"
+    """Return the database URL from the environment and `.env`, read as `Settings` reads them."""
+    settings = _DatabaseSettings(_env_file=env_files(os.environ))
+    return settings.postgres_database_url or f"sqlite://{settings.data_dir / 'skyflo.sqlite3'}"
 
 
 def tortoise_config(
-    url: str, *, pooled: bool = False, pool_size: int = 10, answer_within: float | None = ANSWER_WITHIN_SECONDS
+    url: str, *, pooled: bool = False, pool_size: int = 10, statement_timeout: float | None = STATEMENT_SECONDS
 ) -> TortoiseConfig:
-    """Tortoise's configuration with the connections `default`, `upkeep` and, on SQLite, `reader`.
+    """Configure the connections `default`, `upkeep` and, on SQLite, `reader`.
 
     Args:
         url: `postgres://`, `postgresql://` or `sqlite://<path>`.
-        pooled: a pooler in transaction mode stands before PostgreSQL, so no statement may be prepared for later.
-        pool_size: connections to PostgreSQL at most, besides one for upkeep.
-        answer_within: how long PostgreSQL may take for a statement, in s; None: without end.
+        pooled: PostgreSQL is behind a pooler in transaction mode, so statements must not be prepared.
+        pool_size: the most connections to PostgreSQL, in addition to one for upkeep.
+        statement_timeout: the longest time for one statement on PostgreSQL, in s; None for no limit.
     """
     connections: dict[str, ConnectionConfig | DBUrlConfig]
     if is_postgres(url):
         sizes = {"default": pool_size, "upkeep": 1}
-        connections = {name: _postgres(url, pooled, size, answer_within) for name, size in sizes.items()}
+        connections = {name: _postgres(url, pooled, size, statement_timeout) for name, size in sizes.items()}
     else:
         connections = {name: _sqlite(url) for name in ("default", "reader", "upkeep")}
     return TortoiseConfig(connections=connections, apps=_APPS, use_tz=True)
 
 
-def _postgres(url: str, pooled: bool, pool_size: int, answer_within: float | None) -> ConnectionConfig:
+def connection_parameters(url: str) -> dict[str, object]:
+    """Return asyncpg's parameters for one connection to the server that the URL names."""
     parts = urlsplit(url)
-    credentials: dict[str, object] = {
+    options = _parse_options(parts.query)
+    return {
         "host": parts.hostname or "localhost",
         "port": parts.port or 5432,
         "user": unquote(parts.username or "postgres"),
         "password": unquote(parts.password) if parts.password else None,
         "database": unquote(parts.path.lstrip("/")) or "postgres",
+        "timeout": CONNECT_SECONDS,
+        **{name: value for name, value in options.items() if name in ("host", "ssl")},
+    }
+
+
+def _postgres(url: str, pooled: bool, pool_size: int, statement_timeout: float | None) -> ConnectionConfig:
+    credentials: dict[str, object] = {
+        **connection_parameters(url),
         "minsize": 1,
         "maxsize": pool_size,
-        "timeout": CONNECT_WITHIN_SECONDS,
-        "command_timeout": answer_within,
-        "reset": _keep,
-        **_options(parts.query),
+        "command_timeout": statement_timeout,
+        "reset": _skip_reset,
+        **_parse_options(urlsplit(url).query),
     }
     if pooled:
         credentials["statement_cache_size"] = 0
     return ConnectionConfig(engine="tortoise.backends.asyncpg", credentials=credentials)
 
 
-def _options(query: str) -> dict[str, object]:
-    """What libpq's addresses say after the question mark, as asyncpg names it."""
+def _parse_options(query: str) -> dict[str, object]:
+    """Translate libpq's URL options to asyncpg's names."""
     given = dict(parse_qsl(query))
     unknown = given.keys() - _OPTIONS.keys()
     if unknown:
@@ -93,8 +106,8 @@ def _options(query: str) -> dict[str, object]:
     return {_OPTIONS[name]: value for name, value in given.items()}
 
 
-async def _keep(connection: object) -> None:
-    """Instead of asyncpg's RESET after each use, one round trip more: the store leaves no state on a connection."""
+async def _skip_reset(connection: object) -> None:
+    """Skip asyncpg's RESET after each use, which costs a round trip: the store leaves no state on a connection."""
 
 
 def _sqlite(url: str) -> ConnectionConfig:

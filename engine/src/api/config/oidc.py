@@ -1,4 +1,4 @@
-"""Settings of sign-in by an OpenID provider: what they must be, and what they need of others."""
+"""Validate the settings for sign-in with an OpenID provider."""
 
 import json
 from collections.abc import Mapping
@@ -13,29 +13,29 @@ RoleName = Literal["viewer", "member", "approver", "admin"]
 _NEEDED = ("public_url", "oidc_client_id")
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) < len(pairs):
         raise ValueError("names a group twice")
     return dict(pairs)
 
 
-def _roles(value: object) -> object:
+def _parse_roles(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value, object_pairs_hook=_unique)
+        return json.loads(value, object_pairs_hook=_reject_duplicates)
     except json.JSONDecodeError as error:
         raise ValueError('is not JSON; write {"platform-admins": "admin", "developers": "member"}') from error
 
 
-def _scopes(value: str) -> str:
+def _check_scopes(value: str) -> str:
     if "openid" not in value.split():
         raise ValueError("must hold openid; write: openid email profile")
     return value
 
 
-def _complete(value: str | None, info: ValidationInfo) -> str | None:
-    """All that is missing or unsafe, at once."""
+def _check_issuer(value: str | None, info: ValidationInfo) -> str | None:
+    """Report everything that is missing or unsafe at once."""
     if value is None:
         return None
     missing = [name.upper() for name in _NEEDED if info.data.get(name, "") is None]
@@ -51,8 +51,10 @@ def _complete(value: str | None, info: ValidationInfo) -> str | None:
 
 _RolesByGroup = Annotated[Mapping[str, RoleName], Field(min_length=1, max_length=500)]
 
-OidcRoles = Annotated[_RolesByGroup | None, NoDecode, BeforeValidator(_roles)]
-OidcScopes = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$", max_length=500), AfterValidator(_scopes)]
+OidcRoles = Annotated[_RolesByGroup | None, NoDecode, BeforeValidator(_parse_roles)]
+OidcScopes = Annotated[
+    str, Field(pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$", max_length=500), AfterValidator(_check_scopes)
+]
 OidcIssuer = Annotated[
-    str | None, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500), AfterValidator(_complete)
+    str | None, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500), AfterValidator(_check_issuer)
 ]

@@ -1,28 +1,28 @@
-"""Which parts the sandbox replaces, and the settings that lead there."""
+"""Decide which parts the sandbox replaces, and point the settings to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.api.config.needs import cluster_choice, model_need
 from src.api.config.settings import Settings, SettingsError
+from src.api.config.startup_checks import check_model_settings, find_cluster
 from src.api.utils.packages import is_installed
 
 __all__ = [
     "CLUSTER",
     "MODEL",
     "PACKAGE",
-    "Addresses",
-    "Parts",
-    "kubeconfig",
-    "parts",
-    "sandbox_kubeconfig",
-    "with_sandbox",
+    "SandboxParts",
+    "SandboxUrls",
+    "apply_sandbox",
+    "render_kubeconfig",
+    "sandbox_kubeconfig_path",
+    "select_parts",
 ]
 
 PACKAGE = "skyflo_sandbox"
 CLUSTER = "sandbox"
 MODEL = "sandbox"
-WINDOW = 200_000
+CONTEXT_WINDOW = 200_000
 _KUBECONFIG = """\
 apiVersion: v1
 kind: Config
@@ -39,8 +39,8 @@ current-context: {name}
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What is replaced."""
+class SandboxParts:
+    """The parts that the sandbox replaces."""
 
     model: bool = False
     cluster: bool = False
@@ -50,51 +50,53 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where the parts listen: `http://127.0.0.1:port`."""
+class SandboxUrls:
+    """The URLs of the sandbox: `http://127.0.0.1:port`."""
 
     cluster: str
     model: str
 
 
-def parts(settings: Settings) -> Parts:
-    """`SANDBOX=auto` replaces, in local mode, what is missing; other values name the parts.
+def select_parts(settings: Settings) -> SandboxParts:
+    """Choose the parts: in local mode, `SANDBOX=auto` selects what is missing; other values name the parts.
 
-    Raises `SettingsError` where parts are named and the sandbox is not installed.
+    Raises `SettingsError` if parts are named and the sandbox is not installed.
     """
-    wanted = settings.sandbox
-    if wanted == "none" or not settings.local_mode:
-        return Parts()
+    requested = settings.sandbox
+    if requested == "none" or not settings.local_mode:
+        return SandboxParts()
     if not is_installed(PACKAGE):
-        if wanted == "auto":
-            return Parts()
-        raise SettingsError([f"SANDBOX: {wanted} needs the package skyflo-sandbox; install it from sandbox/"])
-    if wanted != "auto":
-        return Parts(model=wanted in {"model", "all"}, cluster=wanted in {"cluster", "all"})
-    nowhere = cluster_choice(settings).context is None and not settings.clusters
-    return Parts(model=model_need(settings) is not None, cluster=nowhere and settings.mcp_server_url is None)
+        if requested == "auto":
+            return SandboxParts()
+        raise SettingsError([f"SANDBOX: {requested} needs the package skyflo-sandbox; install it from sandbox/"])
+    if requested != "auto":
+        return SandboxParts(model=requested in {"model", "all"}, cluster=requested in {"cluster", "all"})
+    lacks_cluster = find_cluster(settings).context is None and not settings.clusters
+    return SandboxParts(
+        model=check_model_settings(settings) is not None, cluster=lacks_cluster and settings.mcp_server_url is None
+    )
 
 
-def with_sandbox(settings: Settings, replaced: Parts, addresses: Addresses) -> Settings:
-    """The same settings, but for the model and the cluster that are replaced."""
+def apply_sandbox(settings: Settings, replaced: SandboxParts, urls: SandboxUrls) -> Settings:
+    """Return the settings with the replaced model and cluster."""
     changed: dict[str, object] = {}
     environment = dict(settings.environment)
     if replaced.model:
-        environment.pop("OPENAI_API_KEY", None)  # it is not the sandbox's business
-        changed |= {"llm_model": MODEL, "llm_host": f"{addresses.model}/v1", "llm_adapter": "openai"}
-        changed |= {"llm_context_window": WINDOW, "llm_title_model": None}
+        environment.pop("OPENAI_API_KEY", None)  # the sandbox does not need the user's key
+        changed |= {"llm_model": MODEL, "llm_host": f"{urls.model}/v1", "llm_adapter": "openai"}
+        changed |= {"llm_context_window": CONTEXT_WINDOW, "llm_title_model": None}
     if replaced.cluster:
         environment.pop("KUBERNETES_SERVICE_HOST", None)
-        environment |= {"KUBECONFIG": str(sandbox_kubeconfig(settings)), "CLUSTERS": CLUSTER}
+        environment |= {"KUBECONFIG": str(sandbox_kubeconfig_path(settings)), "CLUSTERS": CLUSTER}
         changed |= {"clusters": (CLUSTER,)}
     return settings.model_copy(update=changed | {"environment": environment})
 
 
-def sandbox_kubeconfig(settings: Settings) -> Path:
-    """The file by which anyone on this machine reaches the sandbox's cluster, kubectl too."""
+def sandbox_kubeconfig_path(settings: Settings) -> Path:
+    """Return the kubeconfig file of the sandbox cluster, for users of this machine and kubectl."""
     return (settings.data_dir / "sandbox" / "kubeconfig").resolve()
 
 
-def kubeconfig(server: str) -> str:
-    """What stands in that file; `server` is the cluster's address."""
+def render_kubeconfig(server: str) -> str:
+    """Render that file; `server` is the cluster's URL."""
     return _KUBECONFIG.format(name=CLUSTER, server=server)

@@ -1,4 +1,4 @@
-"""`/audit`: what was done and by whom, for admins."""
+"""`/audit`: the audit log, for admins."""
 
 from typing import Annotated, Any, Final
 
@@ -12,16 +12,16 @@ router = APIRouter(prefix="/audit", tags=["audit"])
 
 Stream = Annotated[str | None, Query(max_length=100, description="`run:<id>`, `user:<id>`, `team`, …")]
 Actor = Annotated[str | None, Query(max_length=320, description="`user:<id>`, `local`, `token:<name>`, `engine`, …")]
-Action = Annotated[str | None, Query(max_length=32, description="As `tool.approved`")]
+Action = Annotated[str | None, Query(max_length=32, description="For example `tool.approved`")]
 Time = Annotated[int | None, Query(ge=0, le=9_999_999_999_999, description="Milliseconds since the epoch")]
-Seal = Annotated[str | None, Query(max_length=100, description="An outside copy of a seal: its number, `:`, its hash")]
-Place = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the part before")]
+Seal = Annotated[str | None, Query(max_length=100, description="An external copy of a seal: its number, `:`, its hash")]
+CheckCursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the part before")]
 
 _LINES: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {"application/x-ndjson": {}}}}
 
 
 @router.get("")
-async def page(
+async def list_entries(
     api: Api,
     caller: SignedIn,
     limit: Limit = 20,
@@ -32,9 +32,9 @@ async def page(
     since: Time = None,
     until: Time = None,
 ) -> AuditPage:
-    """Entries of the audit trail, newest first; a filtered page may be short while `has_more` is true."""
-    wanted = AuditFilter(stream=stream, actor=actor, action=action, since=since, until=until)
-    return await api.audit.page(caller, wanted, cursor, limit)
+    """List audit entries, newest first. A filtered page may be short while `has_more` is true."""
+    filters = AuditFilter(stream=stream, actor=actor, action=action, since=since, until=until)
+    return await api.audit.page(caller, filters, cursor, limit)
 
 
 @router.get("/export", response_class=StreamingResponse, responses=_LINES)
@@ -47,14 +47,14 @@ async def export(
     since: Time = None,
     until: Time = None,
 ) -> StreamingResponse:
-    """The trail as lines of JSON, to be kept elsewhere and checked by `skyflo audit verify --file`."""
-    wanted = AuditFilter(stream=stream, actor=actor, action=action, since=since, until=until)
-    lines = api.audit.export(caller, wanted)
+    """Export the audit log as JSON Lines, to keep elsewhere and check with `skyflo audit verify --file`."""
+    filters = AuditFilter(stream=stream, actor=actor, action=action, since=since, until=until)
+    lines = api.audit.export(caller, filters)
     disposition = {"Content-Disposition": 'attachment; filename="audit.jsonl"'}
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=disposition)
 
 
 @router.get("/verify")
-async def verify(api: Api, caller: SignedIn, cursor: Place = None, seal: Seal = None) -> AuditReport:
-    """Checks chains and seals, a bounded part at a time: go on with `next_cursor` while `status` is `unfinished`."""
-    return await api.audit.verify(caller, cursor, seal)
+async def verify(api: Api, caller: SignedIn, cursor: CheckCursor = None, seal: Seal = None) -> AuditReport:
+    """Check chains and seals, in bounded parts: continue with `next_cursor` while `status` is `unfinished`."""
+    return await api.audit.check(caller, cursor, seal)

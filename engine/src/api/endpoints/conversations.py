@@ -9,16 +9,21 @@ from fastapi.responses import StreamingResponse
 from src.api.endpoints.dependencies import Api, Cursor, Limit, SignedIn
 from src.api.schemas.conversations import (
     ConversationChange,
+    ConversationCreate,
+    ConversationDeleted,
     ConversationList,
     ConversationStarted,
     ConversationSummary,
-    ConversationWanted,
-    Done,
 )
 from src.api.schemas.timeline import ConversationDetail
-from src.api.services.export import as_json, as_markdown
+from src.api.services.conversations.export import export_json, export_markdown
 
-Wanted = Annotated[str | None, Query(max_length=200, description="Part of a title or of a message's text")]
+SearchQuery = Annotated[str | None, Query(max_length=200, description="Part of a title or of a message's text")]
+
+EntryId = Annotated[
+    str | None, Query(max_length=80, description="The id of an entry: only entries before it are returned")
+]
+EntryLimit = Annotated[int | None, Query(ge=1, le=200, description="The most entries to return, the newest of them")]
 
 _DOCUMENTS: Final[dict[str, Any]] = {"text/markdown": {}, "application/json": {}}
 
@@ -26,26 +31,28 @@ router = APIRouter(prefix="/conversations", tags=["conversations"])
 
 
 @router.post("")
-async def start(api: Api, caller: SignedIn, wanted: ConversationWanted) -> ConversationStarted:
-    """A new conversation, or the caller's own one with this id. 409 where the id is somebody else's."""
+async def start(api: Api, caller: SignedIn, wanted: ConversationCreate) -> ConversationStarted:
+    """Create a conversation, or return the caller's own with this id. 409 if another user has the id."""
     return await api.conversations.start(caller, wanted)
 
 
 @router.get("")
-async def page(
-    api: Api, caller: SignedIn, limit: Limit = 20, cursor: Cursor = None, query: Wanted = None
+async def list_conversations(
+    api: Api, caller: SignedIn, limit: Limit = 20, cursor: Cursor = None, query: SearchQuery = None
 ) -> ConversationList:
-    """The caller's conversations, newest activity first; with `query` those whose title or text holds it, in any case.
+    """List the caller's conversations, most recently active first; with `query`, those whose title or text contains it.
 
-    A search may answer with fewer than `limit` while `has_more` says that there is more to look through.
+    The search ignores case. A page may hold fewer than `limit` while `has_more` is true.
     """
     return await api.conversations.list(caller, cursor, limit, query)
 
 
 @router.get("/{conversation_id}", response_model=ConversationDetail)
-async def read(api: Api, caller: SignedIn, conversation_id: UUID) -> Response:
-    """A conversation and its timeline."""
-    found = await api.conversations.get(caller, str(conversation_id))
+async def read(
+    api: Api, caller: SignedIn, conversation_id: UUID, before: EntryId = None, limit: EntryLimit = None
+) -> Response:
+    """Return a conversation and its timeline: the newest part that fits into one response, or the page asked for."""
+    found = await api.timelines.get(caller, str(conversation_id), before, limit)
     return Response(found.as_json(), media_type="application/json")
 
 
@@ -56,22 +63,22 @@ async def export(
     conversation_id: UUID,
     form: Annotated[Literal["markdown", "json"], Query(alias="format")] = "markdown",
 ) -> Response:
-    """The whole conversation as a file to keep: Markdown for people, or the JSON of its timeline."""
-    head, runs = await api.conversations.whole(caller, str(conversation_id))
+    """Export the whole conversation as Markdown or as the JSON of its timeline."""
+    head, runs = await api.timelines.open_export(caller, str(conversation_id))
     name, media = f"conversation-{conversation_id}", next(kind for kind in _DOCUMENTS if form in kind)
-    content = as_markdown(head, runs) if form == "markdown" else as_json(head, runs)
-    ending = "md" if form == "markdown" else "json"
-    disposition = {"Content-Disposition": f'attachment; filename="{name}.{ending}"'}
+    content = export_markdown(head, runs) if form == "markdown" else export_json(head, runs)
+    extension = "md" if form == "markdown" else "json"
+    disposition = {"Content-Disposition": f'attachment; filename="{name}.{extension}"'}
     return StreamingResponse(content, media_type=media, headers=disposition)
 
 
 @router.patch("/{conversation_id}")
 async def change(api: Api, caller: SignedIn, conversation_id: UUID, wanted: ConversationChange) -> ConversationSummary:
-    """Sets title, `is_active` or metadata; what is left out stays."""
+    """Set title, `is_active` or metadata; omitted fields stay."""
     return await api.conversations.change(caller, str(conversation_id), wanted)
 
 
 @router.delete("/{conversation_id}")
-async def remove(api: Api, caller: SignedIn, conversation_id: UUID) -> Done:
-    """Stops what runs in it and removes it. The audit trail stays."""
+async def remove(api: Api, caller: SignedIn, conversation_id: UUID) -> ConversationDeleted:
+    """Stop the conversation's runs and delete it. Audit entries stay."""
     return await api.conversations.remove(caller, str(conversation_id))

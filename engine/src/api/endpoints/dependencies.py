@@ -1,4 +1,4 @@
-"""What routes ask for: the services, and who is calling."""
+"""Dependencies of the routes: the services and the caller."""
 
 from __future__ import annotations
 
@@ -12,78 +12,96 @@ from fastapi.security import HTTPBearer
 
 from src.api.errors import NotAuthenticated, NotFound, Unavailable
 from src.api.services.access import Caller, require_scope
-from src.api.services.accounts import LOCAL_ADMIN, Accounts
-from src.api.services.rates import Network, RateLimits, remote_address
-from src.api.services.signin import SignIn
-from src.api.services.tokens import PREFIX, Tokens
+from src.api.services.accounts.accounts import LOCAL_ADMIN, Accounts
+from src.api.services.accounts.api_tokens import PREFIX, ApiTokens
+from src.api.services.accounts.oidc.sign_in import SignIn
+from src.api.services.accounts.rate_limits import Network, RateLimits, remote_address
 
 if TYPE_CHECKING:
     from src.api.config.settings import Settings
+    from src.api.services.accounts.known_devices import KnownDevices
+    from src.api.services.accounts.team import Team
     from src.api.services.analytics import Analytics
-    from src.api.services.approvals import Approvals
-    from src.api.services.audience import Audience
-    from src.api.services.audit import Audit
-    from src.api.services.chat import Chat
-    from src.api.services.conversations import Conversations
+    from src.api.services.application import Application
+    from src.api.services.approvals.decisions import ApprovalDecisions
+    from src.api.services.approvals.queries import ApprovalQueries
+    from src.api.services.approvals.reconciliation import Reconciliation
+    from src.api.services.audit.queries import AuditQueries
+    from src.api.services.conversations.conversations import Conversations
+    from src.api.services.conversations.timelines import Timelines
     from src.api.services.health import Health
-    from src.api.services.inbox import Inbox
-    from src.api.services.integrations import Integrations
-    from src.api.services.policies import PolicyBook
-    from src.api.services.runs import Runs
-    from src.api.services.stream import Streams
-    from src.api.services.team import Team
-    from src.api.services.tools import Tools
-    from src.api.services.verification import Verification
+    from src.api.services.integrations.service import Integrations
+    from src.api.services.policy.service import PolicyService
+    from src.api.services.runs.budgets import Budgets
+    from src.api.services.runs.queries import RunService
+    from src.api.services.runs.submit import RunSubmission
+    from src.api.services.streaming.access import StreamAccess
+    from src.api.services.streaming.feed import LiveFeed
+    from src.api.services.streaming.limits import StreamLimit
+    from src.api.services.streaming.stream import RunStreams
+    from src.api.services.tools.catalog import ToolCatalog
 
 __all__ = [
     "AUTH_COOKIE",
+    "AccountsDependency",
     "Address",
     "Api",
     "Cursor",
     "Limit",
     "MaybeSignedIn",
     "Services",
+    "SignInDependency",
     "SignedIn",
-    "TheAccounts",
-    "TheSignIn",
     "is_local",
     "signed_in",
     "within_rate",
 ]
 
 AUTH_COOKIE = "auth_token"
+_SIGN_IN = "Sign in first, or send an access token."
+_OTHER_ACCOUNT = (
+    "This engine belongs to another account of this machine. Open the address with a key that it printed at its start, "
+    "or send that key as a bearer token."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that routes may use. The container makes it when the application starts.
+    """The services that routes use, created by the container at startup.
 
-    `accounts` and `oidc` are calls because their libraries are loaded after the port is open, the latter by the first
-    who needs it; it is None where it is not set up. `closing` is set when the process is asked to end.
+    `accounts` and `oidc` are functions because their libraries load after the port is open, `oidc` on first use. `oidc`
+    is None if it is not configured. `closing` is set when the process is asked to stop.
     """
 
     settings: Settings
     accounts: Callable[[], Awaitable[Accounts]]
     analytics: Analytics
-    approvals: Approvals
-    audience: Audience
-    audit: Audit
-    chat: Chat
+    application: Application
+    approvals: ApprovalDecisions
+    stream_access: StreamAccess
+    audit: AuditQueries
+    budgets: Budgets
+    chat: RunSubmission
     closing: asyncio.Event
     conversations: Conversations
+    devices: KnownDevices
+    feed: LiveFeed
+    feeds: StreamLimit
     health: Health
-    inbox: Inbox
+    inbox: ApprovalQueries
     integrations: Integrations
     oidc: Callable[[], Awaitable[SignIn]] | None
-    policy: PolicyBook
+    policy: PolicyService
     rates: RateLimits
-    runs: Runs
-    streams: Streams
+    runs: RunService
+    run_streams: StreamLimit
+    streams: RunStreams
     team: Team
-    tokens: Tokens
-    tools: Tools
+    timelines: Timelines
+    tokens: ApiTokens
+    tools: ToolCatalog
     trusted_proxies: tuple[Network, ...]
-    verification: Verification
+    verification: Reconciliation
 
 
 def services_of(request: Request) -> Services:
@@ -94,16 +112,18 @@ def services_of(request: Request) -> Services:
 
 
 Api = Annotated[Services, Depends(services_of)]
-_BEARER = HTTPBearer(auto_error=False, description="Or the cookie auth_token. In local mode this machine needs none.")
+_BEARER = HTTPBearer(
+    auto_error=False, description="Or the cookie auth_token. Not needed from this machine in local mode."
+)
 
 
 def is_local(request: Request) -> bool:
-    """Whether this may be the local admin: decided by the origin guard, false outside local mode."""
+    """Whether the request may act as the local admin. `OriginGuard` decides; always false outside local mode."""
     return bool(getattr(request.state, "local", False))
 
 
 def _token(request: Request) -> str | None:
-    """The bearer token, else the cookie. Raises `NotAuthenticated` for another scheme."""
+    """Return the bearer token, else the cookie. Raises `NotAuthenticated` for other schemes."""
     header = request.headers.get("authorization")
     if header is None:
         return request.cookies.get(AUTH_COOKIE)
@@ -114,15 +134,18 @@ def _token(request: Request) -> str | None:
 
 
 async def _identified(request: Request, api: Services) -> Caller | None:
-    """Looked up once for each request."""
+    """Return the caller, looked up once per request."""
     known = getattr(request.state, "identified", None)
     if isinstance(known, Caller):
         return known
+    if getattr(request.state, "local_key", False):
+        request.state.identified = LOCAL_ADMIN
+        return LOCAL_ADMIN
     token = _token(request)
     if token is not None and token.startswith(PREFIX):
         caller = await api.tokens.caller(token)
     elif token is not None:
-        caller = await (await api.accounts()).caller(token)
+        caller = await (await api.accounts()).authenticate(token)
     elif is_local(request):
         caller = LOCAL_ADMIN
     else:
@@ -135,13 +158,16 @@ async def _identified(request: Request, api: Services) -> Caller | None:
 async def signed_in(request: Request, api: Api, _: Annotated[object, Security(_BEARER)]) -> Caller:
     caller = await _identified(request, api)
     if caller is None:
-        raise NotAuthenticated("Sign in first, or send an access token.")
+        raise NotAuthenticated(_OTHER_ACCOUNT if getattr(request.state, "other_account", False) else _SIGN_IN)
     require_scope(caller, reads=request.method in ("GET", "HEAD"))
     return caller
 
 
 async def maybe_signed_in(request: Request, api: Api) -> Caller | None:
-    """For what everybody may ask: a token that is no longer valid makes one anonymous, not refused."""
+    """Return the caller for public routes.
+
+    An invalid token makes the caller anonymous instead of failing the request.
+    """
     try:
         return await _identified(request, api)
     except NotAuthenticated:
@@ -153,7 +179,7 @@ MaybeSignedIn = Annotated[Caller | None, Depends(maybe_signed_in)]
 
 
 def address_of(request: Request, api: Api) -> str:
-    """Where the request comes from, as far as it can be trusted. A proxy may add a line to the header of its client."""
+    """Return the client's address as far as it can be trusted. Proxies may add a second header line."""
     peer = request.client.host if request.client else ""
     return remote_address(peer, ",".join(request.headers.getlist("x-forwarded-for")), api.trusted_proxies)
 
@@ -161,16 +187,16 @@ def address_of(request: Request, api: Api) -> str:
 Address = Annotated[str, Depends(address_of)]
 
 
-async def within_rate(api: Api, caller: MaybeSignedIn, address: Address) -> None:
-    """Refuses whoever asks too often."""
-    await api.rates.request(caller.id if caller else None, address)
+async def within_rate(request: Request, api: Api, caller: MaybeSignedIn, address: Address) -> None:
+    """Enforce the rate limit of the caller or address."""
+    await api.rates.request(caller.id if caller else None, address, reads=request.method in ("GET", "HEAD"))
 
 
 async def accounts_of(api: Api) -> Accounts:
     return await api.accounts()
 
 
-TheAccounts = Annotated[Accounts, Depends(accounts_of)]
+AccountsDependency = Annotated[Accounts, Depends(accounts_of)]
 
 
 async def sign_in_of(api: Api) -> SignIn:
@@ -179,6 +205,6 @@ async def sign_in_of(api: Api) -> SignIn:
     return await api.oidc()
 
 
-TheSignIn = Annotated[SignIn, Depends(sign_in_of)]
+SignInDependency = Annotated[SignIn, Depends(sign_in_of)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=50)]

@@ -1,4 +1,4 @@
-"""`/health`: alive, connected, ready."""
+"""`/health`: liveness, database and readiness."""
 
 from fastapi import APIRouter, Response
 
@@ -10,13 +10,13 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("")
 async def alive() -> Alive:
-    """The process is alive. Touches nothing else."""
+    """Report that the process is alive, without checking anything else."""
     return Alive()
 
 
 @router.get("/database", responses={503: {"model": DatabaseHealth}})
 async def database(api: Api, response: Response) -> DatabaseHealth:
-    """Whether the database answers; 503 if not."""
+    """Report whether the database answers; 503 if not."""
     found = await api.health.database()
     response.status_code = 200 if found.status == "ok" else 503
     return found
@@ -24,7 +24,10 @@ async def database(api: Api, response: Response) -> DatabaseHealth:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(api: Api, response: Response, caller: MaybeSignedIn) -> Readiness:
-    """Each dependency with its state; 503 only without the database or its migrations. Errors are shown to admins."""
+    """Report the state of each dependency; 503 only without the database or its migrations.
+
+    Errors are shown to admins.
+    """
     found = await api.health.ready(caller)
     response.status_code = 503 if found.status == "error" else 200
     return found

@@ -1,4 +1,4 @@
-"""`/policy`: what is in force, and what it would say."""
+"""`/policy`: the active policy and its decisions."""
 
 from fastapi import APIRouter
 
@@ -9,12 +9,12 @@ router = APIRouter(prefix="/policy", tags=["policy"])
 
 
 @router.get("")
-async def show(api: Api, caller: SignedIn) -> PolicyView:  # noqa: ARG001 - for whoever is signed in
-    """The policy in force, and what is wrong with its file, if anything is."""
+async def read_policy(api: Api, caller: SignedIn) -> PolicyView:  # noqa: ARG001 - any signed-in user may read it
+    """Return the active policy, and the problem of its file if there is one."""
     return await api.policy.view()
 
 
 @router.post("/explain")
 async def explain(api: Api, caller: SignedIn, wanted: ExplainRequest) -> Explanation:
-    """What the policy would say of a call, by which rule, and why the rules before it did not match."""
+    """Explain what the policy would decide about a call, by which rule, and why earlier rules did not match."""
     return await api.policy.explain(caller, wanted)

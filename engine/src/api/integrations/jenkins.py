@@ -1,4 +1,4 @@
-"""Jenkins: where it is, and the API token of one of its users."""
+"""The Jenkins integration: its address, and a user's API token."""
 
 import re
 from ipaddress import ip_address
@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from src.api.integrations.provider import checked
+from src.api.integrations.provider import validate
 from src.api.schemas.base import JsonObject
 
 __all__ = ["Jenkins"]
@@ -21,8 +21,8 @@ class _Metadata(BaseModel):
 
     @field_validator("api_url")
     @classmethod
-    def _safe(cls, value: str) -> str:
-        if (problem := _objection(value)) is not None:
+    def _check_address(cls, value: str) -> str:
+        if (problem := _find_problem(value)) is not None:
             raise ValueError(problem)
         return value.rstrip("/")
 
@@ -34,24 +34,25 @@ class _Credentials(BaseModel):
 
 
 class Jenkins:
-    """`Provider`. The credentials go out by HTTP Basic, so only over TLS, or to this machine."""
+    """`Provider` for Jenkins. Credentials are sent with HTTP Basic, so only over TLS or to this machine."""
 
     name = "jenkins"
+    title = "Jenkins"
 
     def metadata(self, given: JsonObject) -> JsonObject:
-        return checked(_Metadata, given, "metadata").model_dump()
+        return validate(_Metadata, given, "metadata").model_dump()
 
     def credentials(self, given: JsonObject) -> dict[str, str]:
-        found = checked(_Credentials, given, "credentials")
-        return {"username": found.username, "api_token": found.api_token}
+        given_credentials = validate(_Credentials, given, "credentials")
+        return {"username": given_credentials.username, "api_token": given_credentials.api_token}
 
     def destination(self, metadata: JsonObject) -> str:
         return str(metadata["api_url"])
 
 
-def _objection(address: str) -> str | None:
-    """What makes this no address to send credentials to, as the end of a sentence."""
-    parts = _split(address)
+def _find_problem(address: str) -> str | None:
+    """Return why credentials must not be sent to this address, as the end of a sentence, or None."""
+    parts = _split_address(address)
     if parts is None:
         return "it is not an address such as https://jenkins.example.com"
     if parts.username is not None or parts.password is not None:
@@ -63,8 +64,8 @@ def _objection(address: str) -> str | None:
     return None
 
 
-def _split(address: str) -> SplitResult | None:
-    """None for what different readers might take for different addresses, too."""
+def _split_address(address: str) -> SplitResult | None:
+    """Split an address; None if it is invalid or if parsers may disagree on it."""
     try:
         parts = urlsplit(address)
         whole = bool(parts.hostname) and parts.port != 0 and "\\" not in address

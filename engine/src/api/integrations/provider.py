@@ -1,71 +1,72 @@
-"""What the engine has to know of a kind of integration, and what it takes as metadata of any."""
+"""The interface of integration providers, and limits for the metadata of all of them."""
 
 from collections.abc import Iterator
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from skyflo_common.redaction import Redactor, is_secret_name
 from src.api.errors import Unprocessable
 from src.api.schemas.base import Json, JsonObject
 from src.api.utils.canonical import canonical
-from src.api.utils.redaction import Redactor, is_secret_name
 
-__all__ = ["Provider", "check_metadata", "checked"]
+__all__ = ["Provider", "check_metadata", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
-MOST_BYTES = 8_192
-MOST_KEYS = 50
-DEEPEST = 4
+MAX_BYTES = 8_192
+MAX_KEYS = 50
+MAX_DEPTH = 4
 
 
 class Provider(Protocol):
-    """One kind of integration: what may be said of it to anybody, and what it signs in with."""
+    """One kind of integration: its public metadata and its credentials. `title` is its name for people."""
 
     name: str
+    title: str
 
     def metadata(self, given: JsonObject) -> JsonObject:
-        """What to keep of the metadata. Raises `Unprocessable`."""
+        """Validate metadata and return what to store. Raises `Unprocessable`."""
 
     def credentials(self, given: JsonObject) -> dict[str, str]:
-        """What to keep of the credentials, all of them there. Raises `Unprocessable`, without any value."""
+        """Validate complete credentials and return what to store. Raises `Unprocessable`, without any value."""
 
     def destination(self, metadata: JsonObject) -> str:
-        """Where credentials are sent: they are for there and nowhere else."""
+        """Return where credentials are sent. They are never sent anywhere else."""
 
 
-def checked(model: type[M], given: JsonObject, what: str) -> M:
-    """The model of what was given. Raises `Unprocessable` with what is wrong, never with what was sent.
+def validate(model: type[M], given: JsonObject, what: str) -> M:
+    """Validate input. Raises `Unprocessable` with the reasons, never with the input.
 
-    Names of fields that it does not know are not repeated either: somebody may have put a password there.
+    Names of unknown fields are not repeated either: one of them may be a password in the wrong place.
     """
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        errors = error.errors(include_input=False, include_url=False, include_context=False)
     known = " and ".join(model.model_fields)
-    if any(fault["type"] == "extra_forbidden" for fault in faults):
-        raise Unprocessable(f"The {what} take {known}, and nothing besides.")
-    told = "; ".join(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in faults[:3])
-    raise Unprocessable(f"The {what} need {known}. Check {told}.")
+    if any(error["type"] == "extra_forbidden" for error in errors):
+        raise Unprocessable(f"The {what} may only contain {known}.")
+    reasons = "; ".join(f"{error['loc'][0]}: {error['msg'].removeprefix('Value error, ')}" for error in errors[:3])
+    raise Unprocessable(f"The {what} need {known}. Check {reasons}.")
 
 
 def check_metadata(metadata: JsonObject, redactor: Redactor) -> None:
-    """Raises `Unprocessable` for metadata that are too large, or that hold what belongs to the credentials."""
+    """Raise `Unprocessable` for metadata that are too large or contain secrets."""
     _check_bounds(metadata)
-    for name, value in _texts(metadata):
+    for name, value in _iterate_texts(metadata):
         if (is_secret_name(name) and value) or redactor.redact_text(value) != value:
             shown = redactor.redact_text(name)[:100]
             raise Unprocessable(f"metadata.{shown} looks like a secret. Send it under credentials, or leave it out.")
 
 
 def _check_bounds(metadata: JsonObject) -> None:
-    if _depth(metadata) > DEEPEST:
-        raise Unprocessable(f"The metadata are nested more than {DEEPEST} levels deep.")
-    if _keys(metadata) > MOST_KEYS:
-        raise Unprocessable(f"The metadata have more than {MOST_KEYS} keys.")
-    if len(canonical(metadata).encode()) > MOST_BYTES:
-        raise Unprocessable(f"The metadata have more than {MOST_BYTES} bytes.")
+    if _depth(metadata) > MAX_DEPTH:
+        raise Unprocessable(f"The metadata are nested more than {MAX_DEPTH} levels deep.")
+    if _count_keys(metadata) > MAX_KEYS:
+        raise Unprocessable(f"The metadata have more than {MAX_KEYS} keys.")
+    if len(canonical(metadata).encode()) > MAX_BYTES:
+        raise Unprocessable(f"The metadata have more than {MAX_BYTES} bytes.")
 
 
 def _depth(value: Json) -> int:
@@ -73,20 +74,20 @@ def _depth(value: Json) -> int:
     return 1 + max(map(_depth, inner), default=0) if isinstance(value, dict | list) else 0
 
 
-def _keys(value: Json) -> int:
+def _count_keys(value: Json) -> int:
     if isinstance(value, dict):
-        return len(value) + sum(map(_keys, value.values()))
-    return sum(map(_keys, value)) if isinstance(value, list) else 0
+        return len(value) + sum(map(_count_keys, value.values()))
+    return sum(map(_count_keys, value)) if isinstance(value, list) else 0
 
 
-def _texts(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
-    """Each text and number with the name that it stands under, and each name by itself."""
+def _iterate_texts(value: Json, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text and number with its name, and each name by itself."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield "", key
-            yield from _texts(inner, key)
+            yield from _iterate_texts(inner, key)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner, name)
+            yield from _iterate_texts(inner, name)
     elif value is not None and not isinstance(value, bool):
         yield name, str(value)

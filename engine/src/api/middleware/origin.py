@@ -1,8 +1,8 @@
-"""Who may speak without a token, and from which web pages.
+"""Decide which requests may act as the local admin, and reject foreign web pages.
 
-In local mode a request without credentials acts as the local admin, but only one that comes from this very machine and
-was not sent by a foreign web page. A cookie counts only on requests that our own pages (or `CORS_ORIGINS`) send, and
-only those sign in: a form is what a foreign page may post without asking, and its answer sets the cookie.
+In local mode a request without credentials acts as the local admin, but only from this machine and not from a foreign
+web page. Cookies count only on requests from our own pages (or `CORS_ORIGINS`). Only those may sign in, too: a foreign
+page can post a form without CORS, and the response sets the cookie.
 """
 
 from ipaddress import IPv6Address, ip_address
@@ -12,28 +12,39 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from src.api.errors import Forbidden
+from src.api.middleware.local_access import LOCAL_COOKIE, LocalAccess
 
 __all__ = ["OriginGuard"]
 
 FORM = "application/x-www-form-urlencoded"
-SESSION_COOKIES = {"auth_token", "refresh_token"}
+SESSION_COOKIES = {"auth_token", "refresh_token", LOCAL_COOKIE}
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
 class OriginGuard:
-    """Refuses foreign pages with 403 and leaves in `request.state.local` whether this may be the local admin."""
+    """Reject foreign pages with 403, and set `request.state.local` if the request may be the local admin's."""
 
-    def __init__(self, app: ASGIApp, local_mode: bool, allowed: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, local_access: LocalAccess | None, allowed: tuple[str, ...]) -> None:
         self._app = app
-        self._local_mode = local_mode
+        self._local_access = local_access
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             self._check(scope, headers)
-            scope.setdefault("state", {})["local"] = self._local_mode and _from_this_machine(scope, headers)
+            if self._local_access is not None and _from_this_machine(scope, headers):
+                if self._local_access.asks_to_sign_in(scope):
+                    await self._local_access.sign_in(scope, receive, send)
+                    return
+                self._admit(self._local_access, scope, headers)
         await self._app(scope, receive, send)
+
+    def _admit(self, access: LocalAccess, scope: Scope, headers: Headers) -> None:
+        state = scope.setdefault("state", {})
+        state["local_key"] = access.has_key(headers)
+        state["local"] = state["local_key"] or access.admits(scope, headers)
+        state["other_account"] = not state["local"]
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         origin = headers.get("origin")
@@ -41,7 +52,7 @@ class OriginGuard:
             return
         by_cookie = not SESSION_COOKIES.isdisjoint(cookie_parser(headers.get("cookie", "")))
         as_form = headers.get("content-type", "").lower().startswith(FORM)
-        if self._local_mode or ((by_cookie or as_form) and scope["method"] not in _SAFE):
+        if self._local_access is not None or ((by_cookie or as_form) and scope["method"] not in _SAFE):
             raise Forbidden(
                 "This web page is not one of the engine's own. Add its origin to CORS_ORIGINS if it should be."
             )
@@ -59,7 +70,7 @@ def _from_this_machine(scope: Scope, headers: Headers) -> bool:
 
 
 def _host(values: list[str]) -> str:
-    """The host without its port; nothing if there isn't exactly one, or it is more than a host."""
+    """Return the host without its port; "" unless there is exactly one plain host."""
     if len(values) != 1 or not values[0].isprintable() or any(mark in values[0] for mark in "@/?#\\ "):
         return ""
     host, bracket, _ = values[0].removeprefix("[").partition("]")

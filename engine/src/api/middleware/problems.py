@@ -1,4 +1,4 @@
-"""Every error that a client sees, rendered in one place as RFC 9457 `application/problem+json`."""
+"""Render every error as RFC 9457 `application/problem+json`."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src.api.errors import EngineError
 from src.api.schemas.base import JsonObject
 
-__all__ = ["Problems", "of_http", "of_validation"]
+__all__ = ["ProblemRenderer", "render_http_error", "render_validation_error"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,14 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _SENTENCES = {
     400: "The request could not be read. Check that its body is what its content type says.",
     404: "There is nothing at this path.",
-    405: "This path does not answer to this method. The header Allow names those that it does.",
+    405: "This path does not support this method. The header Allow lists those that it does.",
 }
 
 
-class Problems:
-    """Turns what the application raises into an answer. A fault of ours is logged once and told without detail.
+class ProblemRenderer:
+    """Turn exceptions into responses. Internal errors are logged once and shown without detail.
 
-    `pages` are paths that people open in a browser, each with the page that is shown an error's code instead.
+    `pages` maps routes that are opened in a browser to the page that shows their error's code instead.
     """
 
     def __init__(self, app: ASGIApp, pages: Mapping[str, str]) -> None:
@@ -46,16 +46,16 @@ class Problems:
             return
         started = False
 
-        async def noting(message: Message) -> None:
+        async def send_and_mark(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, send_and_mark)
         except EngineError as error:
-            answer = self._on_its_page(error, scope) or _of_engine(error, scope)
-        except Exception:  # the HTTP error renderer: the last place where a fault can become an answer
+            answer = self._redirect_to_page(error, scope) or _render_engine_error(error, scope)
+        except Exception:  # the HTTP error renderer: the last place that can turn an error into a response
             logger.exception("A request failed at %r", scope["path"], extra={"action": "http.fault"})
             answer = _problem(
                 scope, 500, "internal", "Internal error", "Something went wrong here, not in the request."
@@ -65,7 +65,7 @@ class Problems:
         if not started:
             await answer(scope, receive, send)
 
-    def _on_its_page(self, error: EngineError, scope: Scope) -> Response | None:
+    def _redirect_to_page(self, error: EngineError, scope: Scope) -> Response | None:
         page = self._pages.get(scope["path"].rstrip("/"))
         if page is None or "text/html" not in Headers(scope=scope).get("accept", ""):
             return None
@@ -73,17 +73,19 @@ class Problems:
         return RedirectResponse(f"{page}?error={quote(str(error.extra.get('reason', error.code)))}", 303)
 
 
-async def of_http(request: Request, error: HTTPException) -> Response:
-    """The answer for what the framework refuses: unknown paths, wrong methods, unreadable bodies."""
+async def render_http_error(request: Request, error: HTTPException) -> Response:
+    """Render errors of the framework: unknown paths, wrong methods, unreadable bodies."""
     status = error.status_code
     title = HTTPStatus(status).phrase
     detail = _SENTENCES.get(status, f"{title}.")
-    headers = error.headers if status != 405 else {"Allow": ", ".join(_methods(request.app.routes, request.scope))}
+    headers = (
+        error.headers if status != 405 else {"Allow": ", ".join(_allowed_methods(request.app.routes, request.scope))}
+    )
     return _problem(request.scope, status, title.lower().replace(" ", "_"), title, detail, headers=headers)
 
 
-def _methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
-    """All that this path answers to: the framework names those of its first route only."""
+def _allowed_methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
+    """Return all methods of this path; the framework lists only those of its first route."""
     return [
         method
         for method in _METHODS
@@ -91,15 +93,15 @@ def _methods(routes: Sequence[BaseRoute], scope: Scope) -> list[str]:
     ]
 
 
-async def of_validation(request: Request, error: RequestValidationError) -> Response:
-    """The answer for a request whose shape is wrong: which field, and why, without repeating what was sent."""
+async def render_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Render validation errors: which field and why, without repeating its value."""
     faults = error.errors()
-    detail = "; ".join(_fault(one["loc"], one["msg"]) for one in faults[:3])
+    detail = "; ".join(_describe(one["loc"], one["msg"]) for one in faults[:3])
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
     return _problem(request.scope, 422, "invalid_request", "The request is not valid", f"{detail}{more}.")
 
 
-def _fault(location: Sequence[int | str], message: str) -> str:
+def _describe(location: Sequence[int | str], message: str) -> str:
     where, *rest = location
     if message == "JSON decode error":
         return "the body is not valid JSON"
@@ -112,7 +114,7 @@ def _log(error: EngineError) -> None:
         logger.error("%s: %s", error.code, error.detail, extra={"action": "http.error"})
 
 
-def _of_engine(error: EngineError, scope: Scope) -> Response:
+def _render_engine_error(error: EngineError, scope: Scope) -> Response:
     _log(error)
     return _problem(scope, error.status, error.code, error.title, error.detail, error.extra, error.headers)
 

@@ -1,4 +1,4 @@
-"""The tables, for the migrations. No behaviour: what reads and writes them is the store."""
+"""Declare the database tables, for the migrations only; the store reads and writes them."""
 
 from src.api.models.calls import Approval, Call, Decision, Execution
 from src.api.models.identity import (
@@ -6,7 +6,8 @@ from src.api.models.identity import (
     AuditEntry,
     AuditHead,
     AuditSeal,
-    CredentialNote,
+    CredentialRecord,
+    FormerName,
     Identity,
     Integration,
     RefreshToken,
@@ -14,6 +15,7 @@ from src.api.models.identity import (
     User,
 )
 from src.api.models.runs import (
+    BudgetWarning,
     Conversation,
     DeferredEvent,
     JournalEvent,
@@ -30,12 +32,14 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "AuditSeal",
+    "BudgetWarning",
     "Call",
     "Conversation",
-    "CredentialNote",
+    "CredentialRecord",
     "Decision",
     "DeferredEvent",
     "Execution",
+    "FormerName",
     "Identity",
     "Integration",
     "JournalEvent",

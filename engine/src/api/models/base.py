@@ -1,4 +1,4 @@
-"""The field types that both databases keep alike: text ids, times in milliseconds, canonical JSON as text."""
+"""Define field types that are alike on both databases: text ids, times in milliseconds, canonical JSON as text."""
 
 from tortoise import fields
 

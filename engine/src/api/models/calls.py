@@ -1,4 +1,4 @@
-"""Tool calls, what people decided about them, and the one attempt at each approved change."""
+"""Tables of tool calls, approvals, decisions, and the single execution of each approved change."""
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -20,7 +20,7 @@ class Call(Model):
     title = fields.CharField(max_length=200)
     kind = word()
     args = text()
-    shown = text()
+    redacted_args = text()
     schema_hash = fields.CharField(max_length=64)
     status = word()
     result = json_text("[]")
@@ -29,7 +29,8 @@ class Call(Model):
     created_at = milliseconds()
     started_at = milliseconds(null=True)
     ended_at = milliseconds(null=True)
-    asks = fields.BooleanField(db_default=True)
+    needs_approval = fields.BooleanField(db_default=True)
+    holds_secret = fields.BooleanField(db_default=True)
 
     class Meta:
         table = "calls"
@@ -63,6 +64,7 @@ class Approval(Model):
     reason = text(null=True)
     supersedes = identity_ref(null=True)
     created_at = milliseconds()
+    decided_by_policy = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "approvals"

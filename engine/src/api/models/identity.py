@@ -1,4 +1,4 @@
-"""People, their sessions and what they connect."""
+"""Tables of users, sessions, integrations and the audit log."""
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -19,9 +19,21 @@ class User(Model):
     kubernetes_user = fields.CharField(max_length=320, null=True)
     kubernetes_groups = json_text("[]")
     created_at = milliseconds()
+    pending_email = fields.CharField(max_length=320, null=True)
 
     class Meta:
         table = "users"
+
+
+class FormerName(Model):
+    row = fields.BigIntField(primary_key=True)
+    user_id = identity_ref()
+    name = fields.CharField(max_length=320)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "former_names"
+        unique_together = (("user_id", "name"),)
 
 
 class RefreshToken(Model):
@@ -31,7 +43,7 @@ class RefreshToken(Model):
     token_sha256 = fields.CharField(max_length=64, unique=True)
     used_at = milliseconds(null=True)
     revoked_at = milliseconds(null=True)
-    ends_at = milliseconds(null=True)  # of the whole session, whatever is renewed
+    ends_at = milliseconds(null=True)  # end of the whole session, whatever is renewed
     expires_at = milliseconds()
     created_at = milliseconds()
 
@@ -42,7 +54,7 @@ class RefreshToken(Model):
 class Identity(Model):
     id = identity()
     user_id = identity_ref(index=True)
-    # Who this person is at an OpenID provider.
+    # The user's identity at an OpenID provider.
     issuer = fields.CharField(max_length=500)
     subject = fields.CharField(max_length=255)
     created_at = milliseconds()
@@ -80,7 +92,7 @@ class Integration(Model):
         table = "integrations"
 
 
-class CredentialNote(Model):
+class CredentialRecord(Model):
     ref = fields.CharField(max_length=400, primary_key=True)
     integration_id = identity_ref(index=True)
     names = json_text("[]")

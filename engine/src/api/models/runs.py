@@ -1,4 +1,4 @@
-"""Conversations, their runs and what the runs said."""
+"""Tables of conversations, runs, messages and journal events."""
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -26,6 +26,7 @@ class Conversation(Model):
         indexes = (
             Index(fields=("owner_id", "updated_at", "id"), name="conversations_by_owner"),
             Index(fields=("erase_due",), name="conversations_to_erase"),
+            Index(fields=("updated_at", "id"), name="conversations_by_activity"),
         )
 
 
@@ -40,7 +41,7 @@ class Run(Model):
     restarts = fields.IntField()
     stop_at = milliseconds(null=True)
     journal = fields.BigIntField()
-    rest = fields.BigIntField()
+    rest_seq = fields.BigIntField()
     turn = fields.IntField()
     trigger = word()
     usage = json_text("{}")
@@ -48,13 +49,16 @@ class Run(Model):
     error_code = fields.CharField(max_length=64, null=True)
     created_at = milliseconds()
     started_at = milliseconds(null=True)
-    touched_at = milliseconds()
+    updated_at = milliseconds()
     ended_at = milliseconds(null=True)
+    rested_at = milliseconds(null=True)
+    waited_ms = fields.BigIntField(db_default=0)
 
     class Meta:
         table = "runs"
         indexes = (
-            Index(fields=("state", "touched_at"), name="runs_by_state"),
+            Index(fields=("user_id", "created_at", "id"), name="runs_by_user"),
+            Index(fields=("state", "updated_at"), name="runs_by_state"),
             Index(fields=("ended_at", "state", "created_at"), name="runs_by_end"),
         )
         constraints = (
@@ -80,6 +84,7 @@ class Message(Model):
     replaces = identity_ref(null=True)
     hidden = fields.BooleanField()
     created_at = milliseconds()
+    provider_state = text(null=True)
 
     class Meta:
         table = "messages"
@@ -97,17 +102,31 @@ class ModelCall(Model):
     cost_nano = fields.BigIntField(null=True)
     ttft_ms = fields.BigIntField(null=True)
     created_at = milliseconds()
+    user_id = identity_ref(null=True)
 
     class Meta:
         table = "model_calls"
-        indexes = (Index(fields=("created_at",), name="model_calls_by_time"),)
+        indexes = (
+            Index(fields=("created_at",), name="model_calls_by_time"),
+            Index(fields=("run_id",), name="model_calls_by_run"),
+            Index(fields=("user_id", "created_at"), name="model_calls_by_user"),
+        )
+
+
+class BudgetWarning(Model):
+    id = fields.CharField(max_length=200, primary_key=True)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "budget_warnings"
+        indexes = (Index(fields=("created_at",), name="budget_warnings_by_age"),)
 
 
 class SearchText(Model):
     id = identity()
     conversation_id = identity_ref(index=True)
     run_id = identity_ref(null=True, index=True)
-    folded = text()
+    text_casefolded = text()
 
     class Meta:
         table = "search"

@@ -1,4 +1,4 @@
-"""Bodies of the agent endpoints."""
+"""Request and response bodies of the agent endpoints."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -7,15 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from src.api.schemas.base import JsonObject
 
-__all__ = ["ChatRequest", "DecisionRequest", "SettleRequest", "Started", "StopRequest", "Stopped", "UserMessage"]
+__all__ = ["ChatRequest", "DecisionRequest", "ReconcileRequest", "StopRequest", "Stopped", "StreamStart", "UserMessage"]
 
 MAX_MESSAGE = 100_000
 OnBusy = Literal["refuse", "enqueue", "interrupt"]
 Reason = Annotated[str, Field(max_length=2_000)]
+ToolsetName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_./-]+$")]
 
 
 class UserMessage(BaseModel):
-    """One message as a client sends it. Only the last one of role user counts."""
+    """A message as a client sends it. Only the last one with role user is used."""
 
     model_config = ConfigDict(extra="ignore")
     role: Literal["user", "assistant", "system", "tool"]
@@ -23,17 +24,22 @@ class UserMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """`messages` may hold the client's whole history; the server's own is what counts."""
+    """A new message. `messages` may contain the client's history, but the stored one is used.
+
+    `toolsets` narrows the tools of the conversation from this message on, and is stored in its metadata; an empty list
+    offers all again.
+    """
 
     model_config = ConfigDict(extra="forbid")
     messages: list[UserMessage] = Field(min_length=1, max_length=1_000)
     conversation_id: UUID | None = None
     on_busy: OnBusy = "refuse"
     replaces: UUID | None = None
+    toolsets: list[ToolsetName] | None = Field(default=None, max_length=50)
 
 
 class DecisionRequest(BaseModel):
-    """`despite_unknown` names changes to the same object whose outcome is unknown, and says to go on all the same."""
+    """A decision. `despite_unknown` lists changes to the same object with an unknown outcome that the user accepts."""
 
     model_config = ConfigDict(extra="forbid")
     approve: StrictBool
@@ -44,8 +50,8 @@ class DecisionRequest(BaseModel):
     despite_unknown: list[str] = Field(default_factory=list, max_length=20)
 
 
-class SettleRequest(BaseModel):
-    """A person's word on an outcome that can't be proven. Both fields or neither."""
+class ReconcileRequest(BaseModel):
+    """A user's statement about an outcome that can't be determined. Both fields or neither."""
 
     model_config = ConfigDict(extra="forbid")
     outcome: Literal["applied", "not_applied"] | None = None
@@ -64,8 +70,8 @@ class Stopped(BaseModel):
     run_id: str
 
 
-class Started(BaseModel):
-    """Where to follow a run from: `after` is the sequence number of the last event that the caller need not see."""
+class StreamStart(BaseModel):
+    """Where to stream a run from: `after` is the sequence number of the last event to skip."""
 
     run_id: str
     conversation_id: str

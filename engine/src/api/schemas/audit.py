@@ -1,11 +1,11 @@
-"""The audit trail: who did something, as the trail names them, and what the wire tells of it."""
+"""Audit log: actors, and the responses of the audit endpoints."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from src.api.schemas.base import Json, Wire
+from src.api.schemas.base import Json, WireModel
 from src.api.schemas.runs import Page
 
 __all__ = ["ENGINE", "Actor", "AuditFilter", "AuditItem", "AuditPage", "AuditReport", "Fault", "SealView"]
@@ -13,10 +13,10 @@ __all__ = ["ENGINE", "Actor", "AuditFilter", "AuditItem", "AuditPage", "AuditRep
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever stands behind a change.
+    """Who made a change.
 
-    `id` is `user:<id>`, `local`, `token:<name>`, `policy:<rule>` or `engine`, and `anonymous` for a failed login;
-    `name` is what people call that person at the time, and for a token whose it is.
+    `id` is `user:<id>`, `local`, `token:<name>`, `policy:<rule>` or `engine`, and `anonymous` for a failed login.
+    `name` is the user's e-mail at that time, and whether it was verified; for a token, its owner.
     """
 
     id: str
@@ -28,7 +28,7 @@ _Millis = Annotated[int | None, Field(default=None, ge=0, le=9_999_999_999_999)]
 
 
 class AuditFilter(BaseModel):
-    """Which entries: all that is given must hold. Times are milliseconds, `since` included, `until` not."""
+    """Filters; all of them must match. Times are in milliseconds; `since` is inclusive, `until` exclusive."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     stream: str | None = Field(default=None, max_length=100)
@@ -38,8 +38,8 @@ class AuditFilter(BaseModel):
     until: _Millis
 
 
-class AuditItem(Wire):
-    """One entry; `body` as it was told, or its text where somebody made that unreadable."""
+class AuditItem(WireModel):
+    """One entry. `body` is its JSON, or its raw text if that is no longer valid JSON."""
 
     stream: str
     n: int
@@ -52,21 +52,21 @@ class AuditItem(Wire):
     hash: str
 
 
-class AuditPage(Wire):
+class AuditPage(WireModel):
     data: list[AuditItem]
     pagination: Page
 
 
-class SealView(Wire):
-    """A seal to be kept elsewhere: `n:hash` is what `?seal=` takes."""
+class SealView(WireModel):
+    """A seal to copy elsewhere: `?seal=` takes it as `n:hash`."""
 
     n: int
     hash: str
     created_at: int
 
 
-class Fault(Wire):
-    """The first thing that does not fit; `n` is the entry's number in its stream, `seal` the seal that covers it."""
+class Fault(WireModel):
+    """The first inconsistency. `n` is the entry's number in its stream, `seal` the seal that covers it."""
 
     kind: Literal["edited", "gap", "cut", "head", "beyond", "seal", "outside"]
     stream: str | None = None
@@ -75,8 +75,8 @@ class Fault(Wire):
     detail: str
 
 
-class AuditReport(Wire):
-    """What one request of a check found; `status` is `unfinished` while there is a `next_cursor` to go on from."""
+class AuditReport(WireModel):
+    """The result of one part of a check. `status` is `unfinished` while `next_cursor` is set."""
 
     status: Literal["intact", "unfinished", "tampered"]
     proven: SealView | None

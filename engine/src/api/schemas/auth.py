@@ -1,31 +1,36 @@
-"""Accounts and sessions on the wire."""
+"""Request and response bodies of accounts and sessions."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, SecretStr, StrictBool
+
+from src.api.schemas.base import DISPLAY_NAME
+from src.api.utils.names import check_name
 
 __all__ = [
     "AccessToken",
     "AccountChange",
-    "AdminStillMissing",
-    "EmailAsked",
-    "EmailProof",
-    "Finished",
+    "AdminStatus",
+    "EmailRequest",
+    "EmailVerification",
     "PasswordChange",
     "PasswordReset",
     "ProfileChange",
-    "Refreshed",
+    "RefreshTokenIssued",
+    "RefreshedSession",
     "Registration",
+    "ResetLink",
+    "Success",
     "UserView",
 ]
 
 Password = Annotated[SecretStr, Field(min_length=8, max_length=256)]
-FullName = Annotated[str, Field(max_length=200)]
+FullName = Annotated[str, Field(max_length=200, json_schema_extra=DISPLAY_NAME), AfterValidator(check_name)]
 LinkToken = Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
 class Registration(BaseModel):
-    """Who wants in. Whatever else a client sends, a role above all, is ignored."""
+    """A new account. Unknown fields are ignored, a role above all."""
 
     model_config = ConfigDict(extra="ignore")
     email: EmailStr = Field(max_length=320)
@@ -34,7 +39,7 @@ class Registration(BaseModel):
 
 
 class ProfileChange(BaseModel):
-    """What people may change about themselves. A new e-mail or password needs `current_password`."""
+    """Changes to the caller's account. A new e-mail or password requires `current_password`."""
 
     model_config = ConfigDict(extra="ignore")
     full_name: FullName | None = None
@@ -44,7 +49,7 @@ class ProfileChange(BaseModel):
 
 
 class AccountChange(ProfileChange):
-    """What admins may change about others, without `current_password`. Roles are the team's to change."""
+    """Changes that admins may make to other accounts, without `current_password`. Roles are changed at `/team`."""
 
     is_active: StrictBool | None = None
     is_verified: StrictBool | None = None
@@ -56,23 +61,30 @@ class PasswordChange(BaseModel):
     new_password: Password
 
 
-class EmailAsked(BaseModel):
-    """Where to send a link, if an account has this e-mail."""
+class EmailRequest(BaseModel):
+    """The e-mail address to send a link to, if an account has it."""
 
     model_config = ConfigDict(extra="forbid")
     email: EmailStr = Field(max_length=320)
 
 
 class PasswordReset(BaseModel):
-    """A new password, and the token of the link that allows it."""
+    """A new password with the token of a reset link."""
 
     model_config = ConfigDict(extra="forbid")
     token: LinkToken
     password: Password
 
 
-class EmailProof(BaseModel):
-    """The token of the link that was sent to an e-mail."""
+class ResetLink(BaseModel):
+    """A link that sets a new password, to give to the owner of the account. `expires_in` is in seconds."""
+
+    url: str
+    expires_in: int
+
+
+class EmailVerification(BaseModel):
+    """The token of a verification link."""
 
     model_config = ConfigDict(extra="forbid")
     token: LinkToken
@@ -87,6 +99,7 @@ class UserView(BaseModel):
     is_verified: bool
     role: str
     created_at: int
+    pending_email: str | None = Field(default=None, description="A new e-mail, until its link is opened")
 
 
 class AccessToken(BaseModel):
@@ -94,19 +107,26 @@ class AccessToken(BaseModel):
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
 
 
-class Refreshed(AccessToken):
-    """New tokens; the refresh token itself is in the cookie only."""
+class RefreshedSession(AccessToken):
+    """A new access token. The next refresh token is set as a cookie only."""
 
     user: UserView
 
 
-class Finished(BaseModel):
-    """It is done; there is nothing more to say about it."""
+class Success(BaseModel):
+    """The request succeeded."""
 
     status: Literal["success"] = "success"
 
 
-class AdminStillMissing(BaseModel):
-    """`is_admin`: nobody has registered yet, so who registers next becomes the admin."""
+class RefreshTokenIssued(Success):
+    """A refresh token, which is also set as a cookie. `expires_in` is in seconds."""
+
+    refresh_token: str
+    expires_in: int
+
+
+class AdminStatus(BaseModel):
+    """`is_admin` is true while no user exists: the next one to register becomes the admin."""
 
     is_admin: bool

@@ -1,4 +1,4 @@
-"""What every wire model has in common."""
+"""Base types of the wire models."""
 
 from typing import Annotated, Any
 
@@ -6,30 +6,44 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetPydanticSchema, JsonValue
 from pydantic_core import CoreSchema
 
-__all__ = ["A_NUMBER", "Json", "JsonObject", "Verbatim", "VerbatimList", "VerbatimObject", "Wire", "verbatim"]
+__all__ = [
+    "DISPLAY_NAME",
+    "STRICT_NUMBER",
+    "Json",
+    "JsonObject",
+    "Verbatim",
+    "VerbatimList",
+    "VerbatimObject",
+    "WireModel",
+    "verbatim",
+]
 
 Json = JsonValue
 JsonObject = dict[str, JsonValue]
 
 
-def _number(value: object) -> object:
+def _require_number(value: object) -> object:
     if isinstance(value, (bool, str)):
-        raise ValueError("should be a number")  # noqa: TRY004 - pydantic tells it as a fault of the request
+        raise ValueError("should be a number")  # noqa: TRY004 - pydantic reports a ValueError as a fault of the request
     return value
 
 
-A_NUMBER = BeforeValidator(_number)
-"""For an `int` of a body, behind its bounds: 5 and 5.0 as JSON has it, and neither "5" nor true."""
+STRICT_NUMBER = BeforeValidator(_require_number)
+"""Validator for an `int` in a body: accepts 5 and 5.0, rejects "5" and true. Place it after the bounds."""
 
 
-class Wire(BaseModel):
-    """A model of the wire: immutable, and unknown fields are an error rather than a loss."""
+DISPLAY_NAME: dict[str, JsonValue] = {"format": "display-name"}
+"""JSON schema of a name that `check_name` accepts: one line, all of it visible."""
+
+
+class WireModel(BaseModel):
+    """Base class of wire models: immutable, and unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Verbatim:
-    """JSON of a row of ours on its way to a client: the text that it is, read by nobody in between."""
+    """Stored JSON text that is sent to clients without being parsed."""
 
     __slots__ = ("text",)
 
@@ -37,12 +51,12 @@ class Verbatim:
         self.text = text
 
     def read(self) -> Any:
-        """The value that the text stands for."""
+        """Parse the text."""
         return orjson.loads(self.text)
 
 
 def verbatim(value: object) -> orjson.Fragment:
-    """For `orjson.dumps(default=)`: writes what is verbatim, and refuses what JSON can't carry."""
+    """Serialize `Verbatim` for `orjson.dumps(default=)`. Raises `TypeError` for other types."""
     if isinstance(value, Verbatim):
         return orjson.Fragment(value.text)
     raise TypeError(f"{type(value).__name__} is no JSON")
@@ -58,4 +72,4 @@ def _list(_: object, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 VerbatimObject = Annotated[Verbatim, GetPydanticSchema(_object)]
 VerbatimList = Annotated[Verbatim, GetPydanticSchema(_list)]
-"""What the text stands for, for the schema."""
+"""Types that describe the parsed value in the schema."""

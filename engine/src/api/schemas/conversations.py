@@ -1,4 +1,4 @@
-"""Conversations on the wire: lists, and the bodies that change them."""
+"""Request and response bodies of conversations."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,11 +10,11 @@ from src.api.schemas.timeline import ActiveRun
 
 __all__ = [
     "ConversationChange",
+    "ConversationCreate",
+    "ConversationDeleted",
     "ConversationList",
     "ConversationStarted",
     "ConversationSummary",
-    "ConversationWanted",
-    "Done",
     "Pagination",
 ]
 
@@ -22,14 +22,14 @@ MAX_TITLE = 200
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
 
 
-class ConversationWanted(BaseModel):
+class ConversationCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
     conversation_id: UUID | None = None
     title: Title | None = None
 
 
 class ConversationChange(BaseModel):
-    """What is left out stays as it is."""
+    """Fields to change; omitted ones stay."""
 
     model_config = ConfigDict(extra="forbid")
     title: Title | None = None
@@ -40,13 +40,13 @@ class ConversationChange(BaseModel):
 class ConversationStarted(BaseModel):
     status: Literal["success"] = "success"
     id: str
-    title: str | None
+    title: str = Field(description="Empty until there is one")
     created_at: int
 
 
 class ConversationSummary(BaseModel):
     id: str
-    title: str | None
+    title: str = Field(description="Empty until there is one")
     is_active: bool
     created_at: int
     updated_at: int
@@ -54,7 +54,7 @@ class ConversationSummary(BaseModel):
 
 
 class Pagination(BaseModel):
-    """`next_cursor` goes into the next request as `cursor`; it is opaque."""
+    """Send `next_cursor` as `cursor` in the next request; it is opaque."""
 
     limit: int
     next_cursor: str | None
@@ -67,6 +67,6 @@ class ConversationList(BaseModel):
     pagination: Pagination
 
 
-class Done(BaseModel):
+class ConversationDeleted(BaseModel):
     status: Literal["success"] = "success"
     id: str

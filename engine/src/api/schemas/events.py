@@ -1,7 +1,7 @@
-"""The events of a run: one discriminated union, told apart by `type`.
+"""The events of a run: one union, discriminated by `type`.
 
-An event is a fact about a run. Its envelope (`run_id`, `seq`, `timestamp`, `conversation_id`) is put on by the journal
-when the fact is committed, so the models below hold the fact alone. `wire_schema()` is what a client sees.
+An event is a fact about a run. The journal adds the envelope (`run_id`, `seq`, `timestamp`, `conversation_id`) when it
+commits the event, so these models contain the fact alone. `wire_schema()` describes what clients receive.
 """
 
 from functools import reduce
@@ -10,17 +10,22 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, create_model
 
-from src.api.schemas.base import Json, JsonObject, Wire
+from src.api.schemas.approvals import Effect, Person, PreviewView, Risk, Vote
+from src.api.schemas.base import Json, JsonObject, WireModel
+from src.api.schemas.budgets import BudgetScope, BudgetUnit
 
 SEQ_PER_JOURNAL_EVENT = 10_000_000
-"""The n-th journal event has `seq` n times this; what follows it is numbered by characters sent since."""
+"""The n-th journal event has `seq` n times this. Deltas after it are numbered by the characters sent since."""
+
+FINAL_TYPES = ("workflow_complete", "workflow_error")
+"""Types of the last event of a run that rests or has ended."""
 
 
-class PendingTool(Wire):
-    """One call that the model asked for, as `tools.pending` lists it.
+class PendingTool(WireModel):
+    """A call that the model requested, as listed by `tools.pending`.
 
-    `requires_approval`: whether a person will have to decide, by the policy in force and the arguments: neither on what
-    it allows nor on what it denies. Where only the preview can tell, it is true.
+    `requires_approval` is whether a person has to decide, by the current policy and the arguments; false for calls that
+    the policy allows or denies. It is true if only the preview can tell.
     """
 
     call_id: str
@@ -31,15 +36,30 @@ class PendingTool(Wire):
     timestamp: int
 
 
-class Ready(Wire):
+class Ready(WireModel):
     type: Literal["ready"]
 
 
-class Heartbeat(Wire):
+class Heartbeat(WireModel):
     type: Literal["heartbeat"]
 
 
-class GenerationStart(Wire):
+Interruption = Literal["shutting_down", "access_ended", "removed", "internal"]
+
+
+class StreamError(WireModel):
+    """The stream ends although its run may go on.
+
+    `resume` says whether the client should come back with the id of the last event that it has.
+    """
+
+    type: Literal["error"]
+    error: str
+    code: Interruption
+    resume: bool
+
+
+class GenerationStart(WireModel):
     type: Literal["generation.start"]
     generation_id: str
     model: str
@@ -47,31 +67,31 @@ class GenerationStart(Wire):
     replaces: str | None = None
 
 
-class Ttft(Wire):
+class Ttft(WireModel):
     type: Literal["ttft"]
     duration: int
 
 
-class Thinking(Wire):
+class Thinking(WireModel):
     type: Literal["thinking"]
     generation_id: str
     text: str
 
 
-class ThinkingComplete(Wire):
+class ThinkingComplete(WireModel):
     type: Literal["thinking.complete"]
     generation_id: str
     content: str
     duration_ms: int
 
 
-class Token(Wire):
+class Token(WireModel):
     type: Literal["token"]
     generation_id: str
     text: str
 
 
-class GenerationComplete(Wire):
+class GenerationComplete(WireModel):
     type: Literal["generation.complete"]
     generation_id: str
     content: str
@@ -80,11 +100,15 @@ class GenerationComplete(Wire):
     finish_reason: str
 
 
-class TokenUsage(Wire):
-    """What one model call used; `cost` is in US dollars, or None where no price is known."""
+class TokenUsage(WireModel):
+    """Usage of one model call: `main` for the answer's own calls, `title` for a title.
+
+    `cost` is in US dollars, or None if no price is known. `estimated`: the provider did not count the tokens.
+    """
 
     type: Literal["token.usage"]
-    source: str
+    source: Literal["main", "title"]
+    estimated: bool = False
     model: str
     prompt_tokens: int
     completion_tokens: int
@@ -93,40 +117,57 @@ class TokenUsage(Wire):
     cost: float | None = None
 
 
-class ToolsPending(Wire):
+class ToolsPending(WireModel):
     type: Literal["tools.pending"]
     tools: list[PendingTool]
 
 
-class ToolAwaitingApproval(Wire):
+class ToolAwaitingApproval(WireModel):
+    """A person must decide. The fields from `requester` on are added for the reader of each stream.
+
+    `may_decide` is whether the reader's approval would count, by role and policy; `why_not` and `deciders` are as in
+    the inbox. `votes` is empty: each vote is an event of its own.
+    """
+
     type: Literal["tool.awaiting_approval"]
     call_id: str
     tool: str
     title: str
     args: JsonObject
     digest: str
-    preview: JsonObject | None = None
-    risk: str
+    preview: PreviewView | None = None
+    risk: Risk
     expires_at: int
     supersedes: str | None = None
     votes_needed: int = 1
     rule: str | None = None
+    requester: str | None = None
+    requester_user: Person | None = None
+    votes: list[Vote] | None = None
+    may_decide: bool | None = None
+    why_not: str | None = None
+    deciders: list[str] | None = None
 
 
-class Decided(Wire):
-    """Common to the events that end a call's waiting for a person. `digest`: of what was decided on."""
+class Decided(WireModel):
+    """Base of the events that end a call's wait for a decision. `digest` identifies what was decided on.
+
+    `decided_by` is a verified e-mail address or an id, or `policy:<rule>`; the two fields after it say which.
+    """
 
     call_id: str
     tool: str
     title: str
     args: JsonObject
     decided_by: str | None = None
+    decided_by_user: Person | None = None
+    decided_by_policy: str | None = None
     reason: str | None = None
     digest: str | None = None
 
 
 class ToolVote(Decided):
-    """One of several people whom the policy asks has said yes; the call still waits."""
+    """One of several required approvals was given; the call still waits."""
 
     type: Literal["tool.vote"]
     votes: int
@@ -153,7 +194,7 @@ class ToolStale(Decided):
     type: Literal["tool.stale"]
 
 
-class ToolExecuting(Wire):
+class ToolExecuting(WireModel):
     type: Literal["tool.executing"]
     call_id: str
     tool: str
@@ -161,7 +202,7 @@ class ToolExecuting(Wire):
     args: JsonObject
 
 
-class ToolProgress(Wire):
+class ToolProgress(WireModel):
     type: Literal["tool.progress"]
     call_id: str
     message: str | None = None
@@ -169,7 +210,7 @@ class ToolProgress(Wire):
     total: float | None = None
 
 
-class ToolResult(Wire):
+class ToolResult(WireModel):
     type: Literal["tool.result"]
     call_id: str
     tool: str
@@ -177,15 +218,18 @@ class ToolResult(Wire):
     result: list[Json]
 
 
-class ToolError(Wire):
+class ToolError(WireModel):
+    """A call failed or was never started. `effect` is what a change did outside nevertheless."""
+
     type: Literal["tool.error"]
     call_id: str
     tool: str
     title: str
     error: str
+    effect: Effect | None = None
 
 
-class ToolUnknown(Wire):
+class ToolUnknown(WireModel):
     type: Literal["tool.unknown"]
     call_id: str
     tool: str
@@ -193,7 +237,7 @@ class ToolUnknown(Wire):
     error: str
 
 
-class ToolVerified(Wire):
+class ToolVerified(WireModel):
     type: Literal["tool.verified"]
     call_id: str
     tool: str
@@ -202,13 +246,13 @@ class ToolVerified(Wire):
     evidence: str
 
 
-class TitleGenerated(Wire):
+class TitleGenerated(WireModel):
     type: Literal["conversation.title.generated"]
     title: str
 
 
-class Retry(Wire):
-    """A model call failed in a way worth repeating; `retry_in` is in seconds."""
+class Retry(WireModel):
+    """A model call failed and will be retried; `retry_in` is in seconds."""
 
     type: Literal["retry"]
     error: str
@@ -217,19 +261,37 @@ class Retry(Wire):
     max_attempts: int
 
 
-class Completed(Wire):
+class BudgetNear(WireModel):
+    """80 % of a budget are used. Sent once per run, or once per day, in the run that got there.
+
+    `used` and `limit` are tokens or US dollars; `source` says where the limit is set.
+    """
+
+    type: Literal["budget.warning"]
+    scope: BudgetScope
+    unit: BudgetUnit
+    used: int | float
+    limit: int | float
+    source: str
+    message: str
+
+
+class Completed(WireModel):
+    """The run rests or has ended. `duration_ms` counts from the message; people took `waited_ms` of it."""
+
     type: Literal["completed"]
     status: Literal["completed", "stopped", "error", "awaiting_approval"]
     duration_ms: int
+    waited_ms: int = 0
 
 
-class WorkflowComplete(Wire):
+class WorkflowComplete(WireModel):
     type: Literal["workflow_complete"]
     status: Literal["completed", "awaiting_approval", "stopped"]
     result: str
 
 
-class WorkflowError(Wire):
+class WorkflowError(WireModel):
     type: Literal["workflow_error"]
     error: str
     code: str
@@ -239,6 +301,7 @@ class WorkflowError(Wire):
 Event = Annotated[
     Ready
     | Heartbeat
+    | StreamError
     | GenerationStart
     | Ttft
     | Thinking
@@ -262,6 +325,7 @@ Event = Annotated[
     | ToolVerified
     | TitleGenerated
     | Retry
+    | BudgetNear
     | Completed
     | WorkflowComplete
     | WorkflowError,
@@ -270,9 +334,22 @@ Event = Annotated[
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
+_INTERRUPTIONS: dict[Interruption, tuple[str, bool]] = {
+    "shutting_down": ("The engine is stopping. The run goes on; connect again.", True),
+    "access_ended": ("You may no longer read this. Sign in again, or ask an admin for access.", False),
+    "removed": ("This conversation was deleted.", False),
+    "internal": ("The stream failed in the engine. The run goes on; connect again.", True),
+}
+
+
+def build_interruption(code: Interruption) -> StreamError:
+    """Build the last event of a stream that ends before its run rests."""
+    error, resume = _INTERRUPTIONS[code]
+    return StreamError(type="error", error=error, code=code, resume=resume)
+
 
 class Envelope(BaseModel):
-    """What every event of a run carries on the wire besides its own fields. Times are milliseconds since the epoch."""
+    """The fields that every event has on the wire. Times are milliseconds since the epoch."""
 
     run_id: str
     conversation_id: str | None = None
@@ -281,7 +358,7 @@ class Envelope(BaseModel):
 
 
 def wire_schema() -> JsonObject:
-    """The JSON Schema of one `data:` line, made from the union above."""
+    """Return the JSON Schema of one `data:` line, built from the union above."""
     variants = get_args(get_args(Event)[0])
     wired = [create_model(variant.__name__, __base__=(Envelope, variant)) for variant in variants]
     union = reduce(or_, wired)

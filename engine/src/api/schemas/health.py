@@ -1,4 +1,4 @@
-"""Health on the wire."""
+"""Response bodies of the health endpoints."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class DatabaseHealth(BaseModel):
 
 
 class Dependency(BaseModel):
-    """`hint` is what a person can do about it; `error` is told to admins only."""
+    """A dependency. `hint` says what to do; `error` is shown to admins only."""
 
     name: str
     state: State

@@ -1,18 +1,21 @@
-"""Integrations on the wire. Credentials only ever come in."""
+"""Request and response bodies of integrations. Credentials appear in requests only."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Secret, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Secret, StringConstraints, WithJsonSchema
 
-from src.api.schemas.base import JsonObject
-from src.api.schemas.runs import Page
+from src.api.schemas.base import DISPLAY_NAME, JsonObject
+from src.api.utils.names import check_name
 
-__all__ = ["IntegrationChange", "IntegrationList", "IntegrationRemoved", "IntegrationView", "IntegrationWanted"]
+__all__ = ["IntegrationChange", "IntegrationCreate", "IntegrationRemoved", "IntegrationView"]
 
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(check_name),
+    Field(json_schema_extra=DISPLAY_NAME),
 ]
-Metadata = Annotated[JsonObject, Field(description="Nothing secret. jenkins: api_url, and what you like")]
+Metadata = Annotated[JsonObject, Field(description="Not secret. jenkins: api_url and any further fields")]
 Credentials = Annotated[
     Secret[JsonObject],
     WithJsonSchema(
@@ -26,18 +29,18 @@ Credentials = Annotated[
 ]
 
 
-class IntegrationWanted(BaseModel):
-    """Something to connect to, under a name that no other integration has."""
+class IntegrationCreate(BaseModel):
+    """A new integration. Its name must be unique; by default it is the provider's title, numbered if that is taken."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     provider: str = Field(min_length=1, max_length=32, description="jenkins")
-    name: Name
+    name: Name | None = None
     metadata: Metadata
     credentials: Credentials
 
 
 class IntegrationChange(BaseModel):
-    """What is left out stays. `metadata` and `credentials` are replaced whole."""
+    """Fields to change; omitted ones stay. `metadata` and `credentials` are replaced whole."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     name: Name | None = None
@@ -47,9 +50,10 @@ class IntegrationChange(BaseModel):
 
 
 class IntegrationView(BaseModel):
-    """`credentials_ref` says where the credentials are and `credentials_set` which there are, never what they are.
+    """An integration. `credentials_ref` is where its credentials are stored, `credentials_set` their names, never their
+    values.
 
-    `error`: they could not be read any more; send them again.
+    Status `error`: the credentials can't be read any more; send them again.
     """
 
     id: str
@@ -64,14 +68,8 @@ class IntegrationView(BaseModel):
     updated_at: int
 
 
-class IntegrationList(BaseModel):
-    status: Literal["success"] = "success"
-    data: list[IntegrationView]
-    pagination: Page
-
-
 class IntegrationRemoved(BaseModel):
-    """`credentials`: removed, or leaving while the place where they are kept does not answer; it is tried again."""
+    """`credentials` is `removed`, or `leaving` while their store is unreachable; removal is retried."""
 
     status: Literal["success"] = "success"
     id: str

@@ -1,4 +1,4 @@
-"""What passes between the engine and a language model: plain data."""
+"""Requests to a language model and the chunks of its answer, as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ __all__ = [
     "FunctionSpec",
     "ModelChunk",
     "ModelRequest",
+    "ProviderState",
     "TextDelta",
+    "TextWasThinking",
     "ThinkingDelta",
     "Usage",
 ]
@@ -22,12 +24,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message of the history as a model sees it. `calls` only on role assistant, `call_id` only on role tool."""
+    """A message as a model sees it. `calls` and `state` only with role assistant, `call_id` only with role tool."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     calls: tuple["ChatCall", ...] = ()
     call_id: str | None = None
+    state: "ProviderState | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What a provider sent with a turn and expects back with it. Only the adapter that made it reads it.
+
+    `origin` names provider and model: another model does not get it. The state of a call is in `ChatCall.state`.
+    """
+
+    origin: str
+    message: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +49,12 @@ class ChatCall:
     id: str
     name: str
     arguments: str
+    state: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
-    """A tool as a model sees it; `parameters` is its JSON Schema."""
+    """A tool as a model sees it. `parameters` is its JSON Schema."""
 
     name: str
     description: str
@@ -66,18 +81,24 @@ class ThinkingDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TextWasThinking:
+    """All text so far was thinking: its end was marked, and its beginning was not."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallDelta:
-    """A piece of a tool call, as the provider numbered and named it: not to be trusted in either."""
+    """A piece of a tool call. Index, id and name are the provider's and not reliable. `state` belongs to the call."""
 
     index: int
     id: str = ""
     name: str = ""
     arguments: str = ""
+    state: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; `cost` in US dollars, None where no price is known."""
+    """Tokens of one call. `cost` is in US dollars, None if no price is known."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -88,10 +109,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Comes last and only on a stream that the provider ended by itself; without it the stream was cut."""
+    """The last chunk of a stream that the provider ended by itself. Without it the stream was cut.
+
+    `state` must go back to the provider with this turn.
+    """
 
     reason: Literal["stop", "length", "tool_calls", "content_filter"]
     usage: Usage
+    state: ProviderState | None = None
 
 
-ModelChunk = TextDelta | ThinkingDelta | CallDelta | Finished
+ModelChunk = TextDelta | ThinkingDelta | TextWasThinking | CallDelta | Finished

@@ -1,39 +1,43 @@
-"""Sign-in by an OpenID provider: on our wire, and between the use case and its provider."""
+"""Data of OpenID Connect sign-in, on the wire and between the service and its provider."""
 
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-__all__ = ["LOCAL_PATH", "Attempt", "LinkBegun", "LinkWanted", "OidcOffer", "Person"]
+__all__ = ["LOCAL_PATH", "IdentityClaims", "LinkRequest", "LinkStarted", "OidcStatus", "SignInSecrets"]
 
 LOCAL_PATH = r"^/(?:[^\s/\\\x00-\x1f\x7f][^\s\\\x00-\x1f\x7f]*)?$"
-"""A path of our own pages: nothing that a browser could take for another host."""
+"""A path on our own pages; rejects anything that a browser could take for another host."""
 
 
-class OidcOffer(BaseModel):
-    """Whether one can sign in by an OpenID provider here, and what to call it."""
+class OidcStatus(BaseModel):
+    """Whether OpenID Connect sign-in is available, and the provider's display name."""
 
     enabled: bool
     name: str | None
 
 
-class LinkWanted(BaseModel):
-    """The caller's own password, since who is linked signs in without it; `next` is where to come back to."""
+class LinkRequest(BaseModel):
+    """A request to link the caller's account. It requires the password, since the linked identity can sign in without
+    it.
+
+    `next` is the path to return to.
+    """
 
     model_config = ConfigDict(extra="ignore")
     current_password: SecretStr = Field(max_length=256)
     next: str = Field(default="/", max_length=500, pattern=LOCAL_PATH)
 
 
-class LinkBegun(BaseModel):
-    """Where to send the browser, which now holds the cookie that it must bring back."""
+class LinkStarted(BaseModel):
+    """The URL to send the browser to. The response also sets the cookie that it must bring back."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """The secrets of one sign-in: `state` and `nonce` must come back, `verifier` proves who asked (PKCE)."""
+class SignInSecrets:
+    """The secrets of one sign-in: `state` and `nonce` must come back; `verifier` is the PKCE code verifier."""
 
     state: str
     nonce: str
@@ -41,8 +45,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who somebody is, as the provider has proved. `subject` is unique within `issuer`, and never another's."""
+class IdentityClaims:
+    """The verified claims of an ID token. `subject` is unique within `issuer` and never reused."""
 
     issuer: str
     subject: str

@@ -1,4 +1,4 @@
-"""What an error looks like on the wire (RFC 9457)."""
+"""Error responses (RFC 9457)."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,7 +6,7 @@ __all__ = ["Problem"]
 
 
 class Problem(BaseModel):
-    """`detail` is a sentence to act on, `code` the same fact for programs. Some errors carry further members."""
+    """An error. `detail` says what to do, `code` is for programs. Some errors have further members."""
 
     model_config = ConfigDict(extra="allow")
     type: str

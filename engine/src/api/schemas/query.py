@@ -1,4 +1,4 @@
-"""The few conditions and assignments that the store understands. All name columns of one table: `protocol.md` 1."""
+"""Conditions, assignments and aggregates that the store supports. Each names columns of one table (`protocol.md` 1)."""
 
 import re
 from collections.abc import Mapping
@@ -6,27 +6,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
+    "Aggregate",
     "Assign",
     "Between",
     "Compare",
     "Condition",
+    "CountNonNull",
     "Day",
-    "Filled",
     "Grouping",
-    "Mentions",
-    "Passage",
-    "Plus",
-    "Rounded",
+    "Increment",
+    "KeysetRange",
+    "LogBucket",
+    "MatchesText",
+    "Now",
     "Scalar",
-    "Summand",
     "Where",
-    "above",
-    "at_least",
-    "at_most",
-    "below",
     "contains",
-    "no",
-    "other_than",
+    "ge",
+    "gt",
+    "is_not_null",
+    "le",
+    "lt",
+    "ne",
 ]
 
 Scalar = str | int | bool | None
@@ -34,7 +35,7 @@ Scalar = str | int | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A column compared with a value by something other than equality. A NULL column never matches."""
+    """A comparison other than equality. NULL never matches."""
 
     operator: Literal["<", "<=", ">", ">=", "<>", "IS NOT", "LIKE"]
     value: Scalar
@@ -42,97 +43,108 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The column is at least `low` and below `high`."""
+    """`low` <= column < `high`."""
 
     low: int
     high: int
 
 
 @dataclass(frozen=True, slots=True)
-class Plus:
-    """The column's own value plus `amount`."""
+class Increment:
+    """The column's current value plus `amount`."""
 
     amount: int
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A stretch of a list that goes down by this column and then by id: what is below `after`, as far as `until`."""
+class Now:
+    """The time of the database's clock at the change, `plus` ms later."""
 
-    after: tuple[int, str] | None = None
-    until: tuple[int, str] | None = None
+    plus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
-    """The conversation with this id is found by the text. It looks at other rows, so it is for reading alone."""
+class KeysetRange:
+    """A range of rows in the order of this column and then of id: beyond `after`, up to and with `until`.
+
+    The order is descending unless `ascending`.
+    """
+
+    after: tuple[int, str] | None = None
+    until: tuple[int, str] | None = None
+    ascending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MatchesText:
+    """The id of a conversation whose indexed text contains `text`. Reads other rows, so it is for reads only."""
 
     text: str
 
 
-Condition = Scalar | tuple[Scalar, ...] | Compare | Between | Passage | Mentions
+Condition = Scalar | tuple[Scalar, ...] | Compare | Between | KeysetRange | MatchesText
 Where = Mapping[str, Condition]
-"""Column -> value (equal; None: is null), a tuple of values (one of them), or a comparison. All must hold."""
+"""Column -> value (equal; None means NULL), tuple (any of them), or a comparison. All must match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The day since 1970, in UTC, of a column that holds milliseconds."""
+    """Days since 1970 in UTC, of a column in milliseconds."""
 
     column: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rounded:
-    """A number, or how much it is above the column `since`, cut to its first two digits. It must not be negative."""
+class LogBucket:
+    """A number, or its difference to the columns of `minus`, cut to two digits. Must not be negative."""
 
     column: str
-    since: str | None = None
+    minus: tuple[str, ...] = ()
 
 
-Grouping = str | Day | Rounded
-"""What rows are counted by: a column's own value, or what is made of it."""
+Grouping = str | Day | LogBucket
+"""What rows are grouped by."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """In how many of the rows this column holds something."""
+class CountNonNull:
+    """The number of rows in which this column is not NULL."""
 
     column: str
 
 
-Summand = str | Filled
-"""What is added up of the rows of a group: a number column, or how many hold something."""
+Aggregate = str | CountNonNull
+"""What is summed per group: a column, or a count of values."""
 
-Assign = Scalar | Plus
+Assign = Scalar | Increment | Now
 
 
-def below(value: int | str) -> Compare:
+def lt(value: int | str) -> Compare:
     return Compare("<", value)
 
 
-def at_most(value: int | str) -> Compare:
+def le(value: int | str) -> Compare:
     return Compare("<=", value)
 
 
-def above(value: int | str) -> Compare:
+def gt(value: int | str) -> Compare:
     return Compare(">", value)
 
 
-def at_least(value: int | str) -> Compare:
+def ge(value: int | str) -> Compare:
     return Compare(">=", value)
 
 
-def other_than(value: str) -> Compare:
+def ne(value: str) -> Compare:
     return Compare("<>", value)
 
 
 def contains(text: str) -> Compare:
-    """The text stands somewhere in the column, as it is written: whether case counts is up to the database."""
+    """Match a substring. Whether case matters depends on the database."""
     escaped = re.sub(r"([%_\\])", r"\\\1", text)
     return Compare("LIKE", f"%{escaped}%")
 
 
-def no(value: None) -> Compare:
-    """`no(None)`: the column holds something."""
-    return Compare("IS NOT", value)
+def is_not_null() -> Compare:
+    """Match rows whose column holds a value."""
+    return Compare("IS NOT", None)

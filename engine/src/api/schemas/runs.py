@@ -1,14 +1,24 @@
-"""Runs and approvals as clients see them."""
+"""Responses for runs and approvals."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from src.api.schemas.approvals import (
+    ApprovalStatus,
+    Effect,
+    EvidenceView,
+    Outcome,
+    Person,
+    PreviewView,
+    Risk,
+    Vote,
+)
 from src.api.schemas.base import JsonObject
 
 __all__ = ["ApprovalPage", "ApprovalView", "HistoryEntry", "Page", "RunPage", "RunView"]
 
 
 class Page(BaseModel):
-    """Where a list goes on."""
+    """Pagination of a list."""
 
     limit: int
     next_cursor: str | None
@@ -16,7 +26,10 @@ class Page(BaseModel):
 
 
 class RunView(BaseModel):
-    """One run. Times are milliseconds since the epoch."""
+    """A run. Times are milliseconds since the epoch.
+
+    It waited `waited_ms` for people, and waits again since `rested_at`.
+    """
 
     run_id: str
     conversation_id: str
@@ -30,6 +43,8 @@ class RunView(BaseModel):
     created_at: int
     started_at: int | None
     ended_at: int | None
+    rested_at: int | None
+    waited_ms: int
 
 
 class RunPage(BaseModel):
@@ -38,18 +53,23 @@ class RunPage(BaseModel):
 
 
 class HistoryEntry(BaseModel):
-    """Something that happened to an approval."""
+    """An event in an approval's history. `by` is the identity that records name, `person` is set if it was a person."""
 
     at: int
     what: str
     by: str | None = None
+    person: Person | None = None
     detail: str | None = None
 
 
 class ApprovalView(BaseModel):
-    """What was asked, what was shown, and what became of it. `outcome` is the state of its execution.
+    """A request for approval and its outcome. `outcome` is the state of its execution, `effect` what it did.
 
-    `votes` of `votes_needed` people have said yes; `rule` is the policy's that asks for it.
+    `decided_by` is the verified e-mail address or the id of who decided, or `policy:<rule>`; `decided_by_policy` names
+    the rule alone. `votes` of `votes_needed` approvals were given; `rule` is the policy rule that requires them.
+
+    `may_decide` is whether the caller's approval would count now; `why_not` says why not. `deciders` then names those
+    who may approve. A caller who may not approve may still be allowed to deny. Times are milliseconds since the epoch.
     """
 
     call_id: str
@@ -60,19 +80,26 @@ class ApprovalView(BaseModel):
     title: str
     args: JsonObject
     digest: str
-    preview: JsonObject | None
-    risk: str
+    preview: PreviewView | None
+    risk: Risk
     requester: str
-    status: str
-    outcome: str | None
-    evidence: JsonObject | None
+    requester_user: Person
+    status: ApprovalStatus
+    outcome: Outcome | None
+    effect: Effect | None
+    evidence: EvidenceView | None
     error: str | None
     decided_by: str | None
+    decided_by_user: Person | None
+    decided_by_policy: str | None
     decided_at: int | None
     reason: str | None
     supersedes: str | None
-    votes: int = 0
+    votes: list[Vote] = Field(default_factory=list)
     votes_needed: int = 1
+    may_decide: bool
+    why_not: str | None
+    deciders: list[str] = Field(default_factory=list)
     rule: str | None = None
     expires_at: int
     execute_by: int | None
@@ -81,5 +108,13 @@ class ApprovalView(BaseModel):
 
 
 class ApprovalPage(BaseModel):
+    """A page of the inbox. `now` is the engine's time, for the time left until `expires_at`.
+
+    `count` is the number of all approvals that match; if `count_is_exact` is false, there are more than that.
+    """
+
     data: list[ApprovalView]
     pagination: Page
+    count: int
+    count_is_exact: bool
+    now: int

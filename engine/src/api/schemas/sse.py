@@ -1,4 +1,4 @@
-"""Server-sent events: what a stream says, and how that is put on the wire."""
+"""Encode server-sent events."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,14 +10,14 @@ __all__ = ["MEDIA_TYPE", "RETRY", "StreamItem", "encode"]
 MEDIA_TYPE = "text/event-stream"
 
 RETRY = b"retry: 1000\n\n"
-"""Sent once, at the start of a stream: how long a client waits before it comes back."""
+"""Sent once at the start of a stream: the client's reconnection delay."""
 
 
 class StreamItem(NamedTuple):
-    """One event on its way to a client: a fact in its envelope.
+    """One event with its envelope, ready to send.
 
-    `body` is the fact as one line of JSON, `type` included; `seq` is None for what belongs to the stream and not to
-    the run, and is never replayed.
+    `body` is one line of JSON including `type`. `seq` is None for events that belong to the stream rather than the run,
+    which are never replayed.
     """
 
     run_id: str
@@ -28,18 +28,18 @@ class StreamItem(NamedTuple):
     seq: int | None = None
 
     def data(self) -> str:
-        """The JSON of the `data:` line."""
+        """Return the JSON of the `data:` line."""
         envelope: dict[str, str | int] = {"run_id": self.run_id, "timestamp": self.timestamp}
         if self.conversation_id is not None:
             envelope["conversation_id"] = self.conversation_id
         if self.seq is not None:
             envelope["seq"] = self.seq
-        # Both are objects, so joining their texts spares parsing the body: this runs once for each token and reader.
+        # Both are objects, so joining their texts avoids parsing the body. This runs once per token and reader.
         return f"{orjson.dumps(envelope).decode()[:-1]},{self.body[1:]}"
 
 
 def encode(items: Iterable[StreamItem]) -> bytes:
-    """The items as they are written to the connection."""
+    """Encode items for the connection."""
     return "".join(map(_frame, items)).encode()
 
 

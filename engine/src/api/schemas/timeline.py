@@ -1,15 +1,17 @@
-"""The timeline of a conversation on the wire.
+"""Timeline entries of a conversation.
 
-Plain dataclasses, since a timeline has thousands of them, and without slots: orjson writes those five times slower.
+Plain dataclasses, since a timeline has thousands of them, and without slots: orjson serializes those five times slower.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, GetPydanticSchema
 
-from src.api.schemas.base import VerbatimList, VerbatimObject, verbatim
+from src.api.schemas.approvals import Effect
+from src.api.schemas.base import Verbatim, VerbatimList, VerbatimObject, verbatim
+from src.api.schemas.runs import ApprovalView
 
 __all__ = [
     "ActiveRun",
@@ -25,6 +27,8 @@ __all__ = [
     "ToolStatus",
     "UserEntry",
 ]
+
+VerbatimApproval = Annotated[Verbatim, GetPydanticSchema(lambda _, handler: handler(ApprovalView))]
 
 ToolStatus = Literal[
     "pending",
@@ -44,7 +48,7 @@ ToolStatus = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveRun:
-    """A run that has not come to its end. `state` says whether it works, waits its turn, or waits for a person."""
+    """A run that has not ended. `state` says whether it runs, waits in the queue, or waits for approval."""
 
     id: str
     run_id: str
@@ -73,7 +77,10 @@ class ThinkingSegment:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolExecution:
-    """A call. `requires_approval` is what `tools.pending` said of it; one that took another's place always asks."""
+    """A call. `requires_approval` is as in `tools.pending`; a call that replaces another one always requires it.
+
+    A change also has its `approval`, as `GET /agent/approvals/{call_id}` shows it, and its `effect`.
+    """
 
     call_id: str
     tool: str
@@ -85,6 +92,10 @@ class ToolExecution:
     requires_approval: bool
     supersedes: str | None = None
     timestamp: int
+    started_at: int | None = None
+    ended_at: int | None = None
+    approval: VerbatimApproval | None = None
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +111,7 @@ Segment = Annotated[TextSegment | ThinkingSegment | ToolSegment, Field(discrimin
 
 @dataclass(frozen=True, kw_only=True)
 class TokenTotals:
-    """What the model calls of one answer used. `cost` is in US dollars; null where a price is not known."""
+    """Usage of one answer. `cost` is in US dollars; null if a price is unknown."""
 
     model: str | None = None
     prompt_tokens: int = 0
@@ -123,7 +134,7 @@ class UserEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class AssistantEntry:
-    """One answer: all that one run said and did, in order. `content` is its texts, joined; `error` why it failed."""
+    """The output of one run, in order. `content` is its joined texts, `error` why it failed."""
 
     id: str
     type: Literal["assistant"] = "assistant"
@@ -140,12 +151,16 @@ Entry = Annotated[UserEntry | AssistantEntry, Field(discriminator="type")]
 
 @dataclass(frozen=True, kw_only=True)
 class ConversationDetail:
-    """`truncated`: the conversation is longer than what one answer carries; its oldest messages are missing here."""
+    """A conversation with its timeline. `title` is empty until there is one.
+
+    `truncated`: older messages are left out, because of `limit` or of the response's size. `before` with the id of
+    the first one reads them.
+    """
 
     status: Literal["success"] = "success"
     exists: Literal[True] = True
     id: str
-    title: str | None
+    title: str
     is_active: bool
     created_at: int
     conversation_metadata: VerbatimObject
@@ -154,5 +169,5 @@ class ConversationDetail:
     truncated: bool = False
 
     def as_json(self) -> bytes:
-        """What a client is sent."""
+        """Serialize the response."""
         return orjson.dumps(self, default=verbatim)

@@ -1,27 +1,30 @@
-"""API tokens on the wire."""
+"""Request and response bodies of API tokens."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from src.api.schemas.base import A_NUMBER
+from src.api.schemas.base import DISPLAY_NAME, STRICT_NUMBER
+from src.api.utils.names import check_name
 
-__all__ = ["Scope", "TokenList", "TokenMade", "TokenView", "TokenWanted"]
+__all__ = ["Scope", "TokenCreate", "TokenCreated", "TokenList", "TokenView"]
 
 Scope = Literal["read", "chat"]
 
 
-class TokenWanted(BaseModel):
-    """A token for a machine. `chat` includes `read`."""
+class TokenCreate(BaseModel):
+    """A new token. The scope `chat` includes `read`."""
 
     model_config = ConfigDict(extra="forbid")
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[
+        str, Field(min_length=1, max_length=100, json_schema_extra=DISPLAY_NAME), AfterValidator(check_name)
+    ]
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=2)] = ["read"]
-    expires_in_days: Annotated[int, Field(ge=1, le=365), A_NUMBER] = 90
+    expires_in_days: Annotated[int, Field(ge=1, le=365), STRICT_NUMBER] = 90
 
 
 class TokenView(BaseModel):
-    """What is known of a token: never the token itself. Times are milliseconds since the epoch."""
+    """A token without its secret. Times are milliseconds since the epoch."""
 
     id: str
     user_id: str
@@ -31,13 +34,13 @@ class TokenView(BaseModel):
     expires_at: int
 
 
-class TokenMade(TokenView):
-    """The only answer that holds the token."""
+class TokenCreated(TokenView):
+    """The only response that contains the token."""
 
     token: str
 
 
 class TokenList(BaseModel):
-    """All tokens of one person; there are never more than a page."""
+    """All tokens of one user; they always fit on one page."""
 
     data: list[TokenView]

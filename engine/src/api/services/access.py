@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do with a conversation."""
+"""Callers, roles, and access rules for conversations."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,27 +6,30 @@ from enum import StrEnum
 from src.api.errors import Forbidden, NotFound
 from src.api.ports import Reader
 from src.api.schemas.audit import Actor
-from src.api.schemas.records import Approval, Conversation
+from src.api.schemas.records import Approval, Conversation, User
 
 __all__ = [
-    "LOCAL",
+    "LOCAL_ADMIN_ID",
     "Caller",
     "Role",
-    "may_decide",
+    "audit_name",
+    "display_name",
+    "get_visible_conversation",
+    "may_see",
+    "recorded_name",
     "require_admin",
     "require_change_rights",
+    "require_may_decide",
     "require_scope",
-    "sees",
-    "visible_conversation",
 ]
 
 
-LOCAL = "local"
-"""The id of the local admin, who is none of the registered users."""
+LOCAL_ADMIN_ID = "local"
+"""Id of the local admin, who is no registered user."""
 
 
 class Role(StrEnum):
-    """From least to most; each may do what the ones before it may."""
+    """Roles in ascending order; each includes the rights of the previous ones."""
 
     VIEWER = "viewer"
     MEMBER = "member"
@@ -40,9 +43,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A signed-in person, the local admin, or a machine with a token. `name` is what others see of a decision.
+    """A signed-in user, the local admin, or a machine with an API token. `name` is shown next to decisions.
 
-    Only a signed-in person has a `session`, only a machine a `token` and `scopes`.
+    Only a signed-in user has a `session`, and only a machine a `token` and `scopes`. `audit_name` stands in audit
+    entries; the local admin has one where a user of the host runs `skyflo admin`.
     """
 
     id: str
@@ -52,47 +56,65 @@ class Caller:
     session: str | None = None
     token: str | None = None
     scopes: frozenset[str] = frozenset()
+    audit_name: str = ""
 
     @property
     def actor(self) -> Actor:
-        """How the audit trail names this caller."""
+        """The caller as the actor of an audit entry."""
         if self.machine:
             return Actor(f"token:{self.name}", f"of user:{self.id}")
-        return Actor("local", self.name) if self.id == LOCAL else Actor(f"user:{self.id}", self.name)
+        if self.id == LOCAL_ADMIN_ID:
+            return Actor("host", self.audit_name) if self.audit_name else Actor("local", "local")
+        return Actor(f"user:{self.id}", self.audit_name or self.id)
+
+
+def audit_name(user: User) -> str:
+    """Return what audit entries show next to a user's id: the e-mail, and whether it is verified."""
+    return user.email if user.is_verified else f"{user.email} (not verified)"
+
+
+def display_name(user: User) -> str:
+    """Return the name to show for a user: free text that the user chose, else the e-mail."""
+    return user.full_name or user.email
+
+
+def recorded_name(user: User) -> str:
+    """Return what names a user in records: the verified e-mail, else the id. Display names are free text."""
+    return user.email if user.is_verified else user.id
 
 
 def require_admin(caller: Caller, to: str, *, machines: bool = False) -> None:
-    """Raises `Forbidden`, which says what only admins do; `machines`: whether an admin's token may do it too."""
+    """Raise `Forbidden` unless the caller is an admin. `machines` also admits an admin's API token."""
     if caller.role is not Role.ADMIN or (caller.machine and not machines):
         raise Forbidden(f"Only admins {to}. Ask one of them.")
 
 
 def require_scope(caller: Caller, *, reads: bool) -> None:
-    """Raises `Forbidden` for a machine whose token allows no more than reading where this is more."""
+    """Raise `Forbidden` if a machine's token has no scope for this request."""
     if caller.machine and not reads and "chat" not in caller.scopes:
         raise Forbidden("This token may only read. Make one with the scope chat.")
 
 
 def require_change_rights(caller: Caller) -> None:
     if caller.machine:
-        raise Forbidden("A machine's token never decides. Sign in as a person.")
+        raise Forbidden("API tokens can't decide on calls. Sign in as a user.")
     if not caller.role.at_least(Role.MEMBER):
         raise Forbidden("Viewers can't decide on changes. Ask an admin for the role member or approver.")
 
 
-def may_decide(caller: Caller, conversation: Conversation) -> None:
-    """Raises `Forbidden` unless this person may decide on calls of this conversation."""
+def require_may_decide(caller: Caller, conversation: Conversation) -> None:
+    """Raise `Forbidden` unless the caller may decide on calls of this conversation."""
     require_change_rights(caller)
     if conversation.owner_id != caller.id and not caller.role.at_least(Role.APPROVER):
-        raise Forbidden("Only its owner, an approver or an admin decides on this conversation's changes.")
+        raise Forbidden("Only its owner, an approver or an admin can decide on this conversation's changes.")
 
 
-async def visible_conversation(
+async def get_visible_conversation(
     reader: Reader, caller: Caller, conversation_id: str, *, write: bool = False
 ) -> Conversation:
-    """The conversation if the caller may see it (`write`: may also post to it); else `NotFound`, whatever the reason.
+    """Return the conversation if the caller may see it, or with `write`, post to it. Otherwise raise `NotFound`.
 
-    Approvers see every conversation that has or had an approval; only the owner writes.
+    Approvers see every conversation that has or had an approval. Only the owner may post.
     """
     found = await reader.get(Conversation, id=conversation_id)
     if found is None or found.deleted_at is not None:
@@ -102,13 +124,13 @@ async def visible_conversation(
     had_approval = caller.role is Role.APPROVER and bool(
         await reader.find(Approval, {"conversation_id": found.id}, limit=1)
     )
-    if write or not sees(caller, found, had_approval=had_approval):
+    if write or not may_see(caller, found, had_approval=had_approval):
         raise NotFound("There is no such conversation.")
     return found
 
 
-def sees(caller: Caller, conversation: Conversation, *, had_approval: bool) -> bool:
-    """Whether the caller's role shows them this conversation, deleted or not."""
+def may_see(caller: Caller, conversation: Conversation, *, had_approval: bool) -> bool:
+    """Whether the caller's role grants access to this conversation, deleted or not."""
     if conversation.owner_id == caller.id or caller.role is Role.ADMIN:
         return True
     return caller.role is Role.APPROVER and had_approval

@@ -1,95 +1,110 @@
-"""Figures of use, counted where the rows are: nothing is kept twice, and nothing goes wrong when a process dies.
+"""Compute usage figures from the stored rows, without counters that a crash could corrupt.
 
-Deleting a conversation changes none of them: the rows that are counted here stay, without what they held.
+Deleting a conversation does not change them: the counted rows survive erasure.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 from src.api.errors import BadRequest
 from src.api.ports import Clock, Reader, Store
 from src.api.schemas.analytics import (
-    Approvals,
+    ApprovalCounts,
     DayFigures,
     Figures,
     Metrics,
     ModelFigures,
     Quantiles,
-    Runs,
-    Tokens,
-    ToolCalls,
+    RunCounts,
+    TokenCounts,
+    ToolCallCounts,
     ToolFigures,
 )
-from src.api.schemas.query import Between, Day, Filled, Grouping, Rounded, Where, no
-from src.api.schemas.record import Record
-from src.api.schemas.records import Approval, Call, ModelCall, Run, Tally
+from src.api.schemas.query import Between, CountNonNull, Day, Grouping, LogBucket, Where, is_not_null
+from src.api.schemas.records import AggregateRow, Approval, Call, Conversation, ModelCall, Record, Run
 from src.api.schemas.states import ENDED
 from src.api.services.access import Caller, require_admin
+from src.api.services.usage_summary import SummaryCounts, summarize
+from src.api.utils.times import DAY_MS
 
 __all__ = ["Analytics"]
 
-MOST_DAYS = 366
-MOST_NAMES = 200
-DAYS = 30
-AT_ONCE = 31
-"""Days that are counted in one go, so that nobody waits behind a year."""
+MAX_DAYS = 366
+MAX_NAMES = 200
+DEFAULT_DAYS = 30
+DAYS_PER_READ = 31
+"""Days per query, so that other reads do not wait for a whole year."""
 
-DAY_MS = 86_400_000
-_SPENT = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nano", Filled("cost_nano"))
+_TOKEN_SUMS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nano", CountNonNull("cost_nano"))
 _FAILED = ("error", "unknown")
-_WORDS = {"consumed": "approved"}
+_STATUS_FIELDS = {"consumed": "approved"}
 
 Counts = dict[int, int]
-"""How often each value was measured: it says the quantiles without the values themselves."""
+"""Histogram of measured values."""
 
 
+@dataclass(slots=True)
 class Analytics:
-    """For admins, and machines of theirs: the figures are of everybody."""
+    """Usage figures of all users, for admins and their API tokens."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    store: Store
+    clock: Clock
 
-    async def metrics(self, caller: Caller, since: date | None, until: date | None) -> Metrics:
-        """Both days count. By default the last 30. Raises `Forbidden`, `BadRequest` for more than 366."""
+    async def metrics(
+        self, caller: Caller, since: date | None, until: date | None, last_days: int | None = None
+    ) -> Metrics:
+        """Return the figures from `since` to `until`, both included; without `since`, of the last days, 30 by default.
+
+        Raises `Forbidden`, and `BadRequest` for more than 366 days.
+        """
         require_admin(caller, "see the figures of everybody", machines=True)
-        last = until or datetime.fromtimestamp(self._clock.now() / 1000, UTC).date()
-        first = since or date.fromordinal(max(1, last.toordinal() - DAYS + 1))
-        if not 0 <= (last - first).days < MOST_DAYS or _day(first) < 0:
-            raise BadRequest(f"`since` must be a day from 1970 up to `until`, for {MOST_DAYS} days at the most.")
-        counted = _Counted()
-        for span in _spans(_day(first), _day(last) + 1):
-            for part in (counted.spent, counted.runs, counted.approvals, counted.calls):
-                await self._store.read(partial(part, span))
-        return counted.metrics(first, last)
+        last = until or datetime.fromtimestamp(self.clock.now() / 1000, UTC).date()
+        first = since or date.fromordinal(max(1, last.toordinal() - (last_days or DEFAULT_DAYS) + 1))
+        if not 0 <= (last - first).days < MAX_DAYS or _day_number(first) < 0:
+            raise BadRequest(f"`since` must be a day from 1970 up to `until`, for {MAX_DAYS} days at the most.")
+        aggregation = _Aggregation()
+        for span in _split_days(_day_number(first), _day_number(last) + 1):
+            for part in (
+                aggregation.add_model_calls,
+                aggregation.add_runs,
+                aggregation.add_approvals,
+                aggregation.add_calls,
+                aggregation.add_conversations,
+            ):
+                await self.store.read(partial(part, span))
+        return aggregation.metrics(first, last)
 
 
-def _spans(day: int, end: int) -> Iterator[Between]:
-    for begin in range(day, end, AT_ONCE):
-        yield Between(begin * DAY_MS, min(begin + AT_ONCE, end) * DAY_MS)
+def _split_days(day: int, end: int) -> Iterator[Between]:
+    for begin in range(day, end, DAYS_PER_READ):
+        yield Between(begin * DAY_MS, min(begin + DAYS_PER_READ, end) * DAY_MS)
 
 
-class _Counted:
-    """What has been counted so far, of whole days."""
+class _Aggregation:
+    """Figures accumulated over whole days."""
 
     def __init__(self) -> None:
-        self._totals = _empty()
-        self._days: defaultdict[int, Figures] = defaultdict(_empty)
-        self._models: defaultdict[str, Tokens] = defaultdict(Tokens)
-        self._tools: defaultdict[str, ToolCalls] = defaultdict(ToolCalls)
+        self._totals = _empty_figures()
+        self._days: defaultdict[int, Figures] = defaultdict(_empty_figures)
+        self._models: defaultdict[str, TokenCounts] = defaultdict(TokenCounts)
+        self._tools: defaultdict[str, ToolCallCounts] = defaultdict(ToolCallCounts)
         self._ttft: Counts = defaultdict(int)
         self._durations: Counts = defaultdict(int)
         self._decisions: Counts = defaultdict(int)
+        self._summary = SummaryCounts()
 
     def metrics(self, first: date, last: date) -> Metrics:
         self._totals.ttft_ms = _quantiles(self._ttft)
         self._totals.duration_ms = _quantiles(self._durations)
         self._totals.approvals.decided_after_ms = _quantiles(self._decisions)
-        models = sorted(self._models.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
-        tools = sorted(self._tools.items(), key=lambda item: item[1].calls, reverse=True)[:MOST_NAMES]
+        models = sorted(self._models.items(), key=lambda item: item[1].calls, reverse=True)[:MAX_NAMES]
+        tools = sorted(self._tools.items(), key=lambda item: item[1].calls, reverse=True)[:MAX_NAMES]
+        summary = summarize(first, last, self._totals, self._days, self._summary)
         return Metrics(
+            **dict(summary),
             since=first,
             until=last,
             totals=self._totals,
@@ -97,60 +112,76 @@ class _Counted:
                 DayFigures(day=date(1970, 1, 1) + timedelta(days=day), **dict(figures))
                 for day, figures in sorted(self._days.items())
             ],
-            models=[ModelFigures(model=name, **dict(spent)) for name, spent in models],
+            models=[ModelFigures(model=name, **dict(add_model_calls)) for name, add_model_calls in models],
             tools=[ToolFigures(tool=name, **dict(called)) for name, called in tools],
         )
 
-    async def spent(self, span: Between, reader: Reader) -> None:
+    async def add_model_calls(self, span: Between, reader: Reader) -> None:
         where: Where = {"created_at": span}
-        for each in await reader.tally(ModelCall, (Day("created_at"), "model"), where, _SPENT):
-            for one in (self._day(each).tokens, self._totals.tokens, self._models[str(each.by[1])]):
-                _add(one, each)
-        by = (Day("created_at"), Rounded("ttft_ms"))
-        measured = await _measured(reader, ModelCall, by, {**where, "ttft_ms": no(None)}, self._ttft)
+        for each in await reader.aggregate(ModelCall, (Day("created_at"), "model"), where, _TOKEN_SUMS):
+            for one in (self._day_number(each).tokens, self._totals.tokens, self._models[str(each.by[1])]):
+                _add_tokens(one, each)
+        timed: Where = {**where, "ttft_ms": is_not_null()}
+        for each in await reader.aggregate(ModelCall, (Day("created_at"),), timed, ("ttft_ms",)):
+            self._summary.ttft[_group_value(each, 0)].add(each.sums[0], each.count)
+        by = (Day("created_at"), LogBucket("ttft_ms"))
+        measured = await _read_distribution(reader, ModelCall, by, timed, self._ttft)
         for day, counts in measured.items():
             self._days[day].ttft_ms = _quantiles(counts)
 
-    async def runs(self, span: Between, reader: Reader) -> None:
-        for each in await reader.tally(Run, (Day("ended_at"), "state"), {"ended_at": span, "state": ENDED}):
-            for one in (self._day(each).runs, self._totals.runs):
-                _count(one, str(each.by[1]), each.count)
-        by = (Day("ended_at"), Rounded("ended_at", since="created_at"))
-        measured = await _measured(reader, Run, by, {"ended_at": span, "state": "completed"}, self._durations)
+    async def add_runs(self, span: Between, reader: Reader) -> None:
+        for each in await reader.aggregate(Run, (Day("ended_at"), "state"), {"ended_at": span, "state": ENDED}):
+            for one in (self._day_number(each).runs, self._totals.runs):
+                _add_count(one, str(each.by[1]), each.count)
+        completed: Where = {"ended_at": span, "state": "completed"}
+        for each in await reader.aggregate(Run, (Day("ended_at"),), completed, ("ended_at", "created_at")):
+            self._summary.ttr[_group_value(each, 0)].add(each.sums[0] - each.sums[1], each.count)
+        by = (Day("ended_at"), LogBucket("ended_at", minus=("created_at", "waited_ms")))
+        measured = await _read_distribution(reader, Run, by, completed, self._durations)
         for day, counts in measured.items():
             self._days[day].duration_ms = _quantiles(counts)
 
-    async def approvals(self, span: Between, reader: Reader) -> None:
-        for each in await reader.tally(Approval, (Day("created_at"), "status"), {"created_at": span}):
+    async def add_approvals(self, span: Between, reader: Reader) -> None:
+        of_policy = CountNonNull("decided_by_policy")
+        for each in await reader.aggregate(Approval, (Day("created_at"), "status"), {"created_at": span}, (of_policy,)):
             status = str(each.by[1])
-            for one in (self._day(each).approvals, self._totals.approvals):
+            by_people = each.count - each.sums[0]
+            for one in (self._day_number(each).approvals, self._totals.approvals):
                 one.asked += each.count
-                _count(one, _WORDS.get(status, status), each.count)
-        by = (Day("created_at"), Rounded("decided_at", since="created_at"))
-        where: Where = {"created_at": span, "decided_at": no(None)}
-        for day, counts in (await _measured(reader, Approval, by, where, self._decisions, above=0)).items():
+                _add_count(one, _STATUS_FIELDS.get(status, status), each.count)
+            self._summary.approved += by_people if status in ("approved", "consumed") else 0
+            self._summary.denied += by_people if status == "denied" else 0
+        by = (Day("created_at"), LogBucket("decided_at", minus=("created_at",)))
+        where: Where = {"created_at": span, "decided_at": is_not_null()}
+        for day, counts in (await _read_distribution(reader, Approval, by, where, self._decisions, gt=0)).items():
             self._days[day].approvals.decided_after_ms = _quantiles(counts)
 
-    async def calls(self, span: Between, reader: Reader) -> None:
-        for each in await reader.tally(Call, (Day("created_at"), "status", "tool"), {"created_at": span}):
-            for one in (self._day(each).tool_calls, self._totals.tool_calls, self._tools[str(each.by[2])]):
+    async def add_calls(self, span: Between, reader: Reader) -> None:
+        for each in await reader.aggregate(Call, (Day("created_at"), "status", "tool"), {"created_at": span}):
+            for one in (self._day_number(each).tool_calls, self._totals.tool_calls, self._tools[str(each.by[2])]):
                 one.calls += each.count
                 one.failed += each.count if each.by[1] in _FAILED else 0
 
-    def _day(self, each: Tally) -> Figures:
-        return self._days[_number(each, 0)]
+    async def add_conversations(self, span: Between, reader: Reader) -> None:
+        for each in await reader.aggregate(Conversation, (Day("created_at"),), {"created_at": span}):
+            self._summary.conversations += each.count
+
+    def _day_number(self, each: AggregateRow) -> Figures:
+        return self._days[_group_value(each, 0)]
 
 
-async def _measured(
-    reader: Reader, kind: type[Record], by: Sequence[Grouping], where: Where, total: Counts, above: int = -1
+async def _read_distribution(
+    reader: Reader, kind: type[Record], by: Sequence[Grouping], where: Where, total: Counts, gt: int = -1
 ) -> dict[int, Counts]:
-    """How often each value was measured on each day, added to the total too. Values up to `above` are left out: what
-    a policy decides is decided as it is asked, in no time."""
+    """Return one histogram per day and add them to `total`.
+
+    Values up to `gt` are left out: policy decisions take no time and would distort the time that people need.
+    """
     days: defaultdict[int, Counts] = defaultdict(dict)
-    for each in await reader.tally(kind, by, where):
-        value = _number(each, 1)
-        if value > above:
-            days[_number(each, 0)][value] = each.count
+    for each in await reader.aggregate(kind, by, where):
+        value = _group_value(each, 1)
+        if value > gt:
+            days[_group_value(each, 0)][value] = each.count
             total[value] += each.count
     return days
 
@@ -170,33 +201,33 @@ def _quantile(ordered: Sequence[tuple[int, int]], hundredfold: int) -> int | Non
     return None
 
 
-def _add(spent: Tokens, each: Tally) -> None:
-    spent.calls += each.count
-    spent.prompt += each.sums[0]
-    spent.completion += each.sums[1]
-    spent.cached += each.sums[2]
-    spent.cost = round(spent.cost + each.sums[3] / 1e9, 9)
-    spent.unpriced += each.count - each.sums[4]
+def _add_tokens(add_model_calls: TokenCounts, each: AggregateRow) -> None:
+    add_model_calls.calls += each.count
+    add_model_calls.prompt += each.sums[0]
+    add_model_calls.completion += each.sums[1]
+    add_model_calls.cached += each.sums[2]
+    add_model_calls.cost = round(add_model_calls.cost + each.sums[3] / 1e9, 9)
+    add_model_calls.unpriced += each.count - each.sums[4]
 
 
-def _count(one: Runs | Approvals, name: str, count: int) -> None:
+def _add_count(one: RunCounts | ApprovalCounts, name: str, count: int) -> None:
     setattr(one, name, getattr(one, name) + count)
 
 
-def _number(each: Tally, at: int) -> int:
+def _group_value(each: AggregateRow, at: int) -> int:
     return int(each.by[at] or 0)
 
 
-def _empty() -> Figures:
+def _empty_figures() -> Figures:
     return Figures(
-        runs=Runs(),
-        tokens=Tokens(),
+        runs=RunCounts(),
+        tokens=TokenCounts(),
         ttft_ms=Quantiles(),
         duration_ms=Quantiles(),
-        approvals=Approvals(),
-        tool_calls=ToolCalls(),
+        approvals=ApprovalCounts(),
+        tool_calls=ToolCallCounts(),
     )
 
 
-def _day(day: date) -> int:
+def _day_number(day: date) -> int:
     return (day - date(1970, 1, 1)).days

@@ -1,4 +1,4 @@
-"""Whether the process and what it depends on work, asked anew at each call, each question with a deadline."""
+"""Check the process and its dependencies on each request, with a deadline for each check."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,67 +8,70 @@ from typing import Literal
 from src.api.errors import EngineError
 from src.api.ports import Clock, Reader, Store
 from src.api.schemas.health import DatabaseHealth, Dependency, Readiness, State
-from src.api.schemas.trail import AuditHead
+from src.api.schemas.records import AuditHead
 from src.api.services.access import Caller, Role
 
-__all__ = ["Health", "Probe", "Remark"]
+__all__ = ["Health", "Probe", "ProbeResult"]
 
 DEADLINE = 3.0
-"""Seconds after which a dependency that says nothing counts as down."""
+"""Seconds after which a dependency counts as down."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """What there is to say of a dependency that answers: its state, and what a person may want to do.
+class ProbeResult:
+    """The state of a dependency that answers, and a hint for the operator.
 
-    `inside`: the hint names hosts, files or clusters, and is for admins.
+    `is_internal` hints name hosts, files or clusters and are shown to admins only.
     """
 
     state: Literal["ok", "degraded", "starting", "off"]
     hint: str
-    inside: bool = False
+    is_internal: bool = False
 
 
-_WHOEVER = "Whoever runs the engine should see that it is up"
+_CHECK_IT_RUNS = "The operator should check that it is running"
 NEXT_STEPS: Mapping[str, str] = {
-    "database": f"Nothing works without it. {_WHOEVER}, and that POSTGRES_DATABASE_URL names it.",
-    "redis": f"Work goes on, a little later and in larger pieces. {_WHOEVER}, and that REDIS_URL names it.",
+    "database": f"Nothing works without it. {_CHECK_IT_RUNS}, and that POSTGRES_DATABASE_URL names it.",
+    "pooler": "Runs fail or hang behind a connection pooler in transaction mode that the engine does not know of. The "
+    "operator should set DB_POOLER=transaction and start the engine again.",
+    "redis": "The engine keeps working, with more latency and larger chunks of text. "
+    f"{_CHECK_IT_RUNS}, and that REDIS_URL names it.",
     "tool servers": "A server's tools can't be called while it is away; the engine connects again by itself. "
-    f"{_WHOEVER}, and that its address and its keys are right (MCP_SERVER_URL, MCP_SERVERS).",
-    "cluster": "Tools have no cluster that they could look at or change. Whoever runs the engine is told at its start "
+    f"{_CHECK_IT_RUNS}, and that its address and its keys are right (MCP_SERVER_URL, MCP_SERVERS).",
+    "cluster": "Tools have no cluster that they could look at or change. The engine's startup log names "
     "what is missing (KUBECONFIG, CLUSTERS).",
     "model": "The sandbox's model does not answer. If that lasts, start the engine again.",
-    "credentials": "Integrations can't be used or changed. Whoever runs the engine should look at where credentials "
+    "credentials": "Integrations can't be used or changed. The operator should check where credentials "
     "are kept (INTEGRATIONS_SECRETS, CREDENTIALS_KEY).",
-    "oidc": "Nobody can sign in by the identity provider; sessions go on, and passwords work. "
-    f"{_WHOEVER}, and that OIDC_ISSUER names it.",
+    "oidc": "Sign-in with the identity provider fails; sessions and passwords keep working. "
+    f"{_CHECK_IT_RUNS}, and that OIDC_ISSUER names it.",
 }
-"""What everybody is told of a dependency that is down: what it means, and what to do. The reason may name hosts."""
+"""Shown to every caller for a dependency that is down. The error itself may name hosts, so only admins see it."""
 
-Probe = Callable[[], Awaitable[Remark | None]]
-"""Returns when the dependency answers; None: nothing to say. Raises `EngineError` when it does not."""
+Probe = Callable[[], Awaitable[ProbeResult | None]]
+"""Returns when the dependency answers; None means that there is no hint. Raises `EngineError` when it is down."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Measurement:
     seconds: float
-    remark: Remark | None = None
+    result: ProbeResult | None = None
     error: str | None = None
 
-    def hint(self, name: str, *, told: bool) -> str | None:
-        if self.remark is not None and (told or not self.remark.inside):
-            return self.remark.hint
+    def hint(self, name: str, *, is_admin: bool) -> str | None:
+        if self.result is not None and (is_admin or not self.result.is_internal):
+            return self.result.hint
         return None if self.state == "ok" else NEXT_STEPS.get(name)
 
     @property
     def state(self) -> State:
         if self.error is not None:
             return "error"
-        return self.remark.state if self.remark else "ok"
+        return self.result.state if self.result else "ok"
 
 
 class Health:
-    """Asks the database and then `probes`, which are shown in their order."""
+    """Check the database and `probes`, reported in this order."""
 
     def __init__(self, store: Store, clock: Clock, probes: Mapping[str, Probe]) -> None:
         self._store = store
@@ -76,37 +79,37 @@ class Health:
         self._probes = {"database": self._database, **probes}
 
     async def database(self) -> DatabaseHealth:
-        answer = await self._ask(self._database)
-        if answer.error:
+        measurement = await self._measure(self._database)
+        if measurement.error:
             return DatabaseHealth(status="error", database="disconnected")
         return DatabaseHealth(status="ok", database="connected")
 
     async def ready(self, caller: Caller | None) -> Readiness:
-        """Errors, and what names hosts, are for admins."""
-        answers = await asyncio.gather(*(self._ask(probe) for probe in self._probes.values()))
-        told = caller is not None and caller.role is Role.ADMIN
+        """Return the state of all dependencies. Errors and internal hints are for admins only."""
+        measurements = await asyncio.gather(*(self._measure(probe) for probe in self._probes.values()))
+        is_admin = caller is not None and caller.role is Role.ADMIN
         dependencies = [
             Dependency(
                 name=name,
-                state=answer.state,
-                latency_ms=round(answer.seconds * 1000, 1),
-                hint=answer.hint(name, told=told),
-                error=answer.error if told else None,
+                state=measurement.state,
+                latency_ms=round(measurement.seconds * 1000, 1),
+                hint=measurement.hint(name, is_admin=is_admin),
+                error=measurement.error if is_admin else None,
             )
-            for name, answer in zip(self._probes, answers, strict=True)
+            for name, measurement in zip(self._probes, measurements, strict=True)
         ]
         return Readiness(status=_overall(dependencies), dependencies=dependencies)
 
-    async def _ask(self, probe: Probe) -> _Answer:
-        began = self._clock.boot()
+    async def _measure(self, probe: Probe) -> _Measurement:
+        started = self._clock.monotonic()
         try:
             async with asyncio.timeout(DEADLINE):
-                remark = await probe()
+                result = await probe()
         except EngineError as error:
-            return _Answer(self._clock.boot() - began, error=error.detail)
+            return _Measurement(self._clock.monotonic() - started, error=error.detail)
         except TimeoutError:
-            return _Answer(self._clock.boot() - began, error=f"No answer within {DEADLINE:g} s.")
-        return _Answer(self._clock.boot() - began, remark)
+            return _Measurement(self._clock.monotonic() - started, error=f"No answer within {DEADLINE:g} s.")
+        return _Measurement(self._clock.monotonic() - started, result)
 
     async def _database(self) -> None:
         async def body(reader: Reader) -> None:

@@ -1,8 +1,7 @@
-"""Named places at which a test can make the process die, freeze or fail.
+"""Define named places at which a test can kill, freeze or fail the process.
 
-A failpoint costs a dictionary look-up. Nothing can be armed from outside the process but by the environment variable
-`SKYFLO_FAILPOINTS` (`name=kill`, `name=kill@3` for the third passage, `name=freeze`, comma-separated), and only with
-`SKYFLO_TESTING=1` beside it.
+A failpoint costs a dictionary look-up. From outside, only the environment variable `SKYFLO_FAILPOINTS` arms one
+(`name=kill`, `name=kill@3` for the third passage, `name=freeze`, comma-separated), and only with `SKYFLO_TESTING=1`.
 """
 
 import os
@@ -30,16 +29,16 @@ class Failpoints:
         return cls(dict(_parse(item) for item in text.split(",")))
 
     def pass_(self, name: str) -> None:
-        """Called where the name says. An armed one sends its signal to this process."""
+        """Pass the named place; if it is armed, send the signal to this process."""
         if name not in self._armed:
             return
-        sent, at = self._armed[name]
+        sent, passage = self._armed[name]
         self._passed[name] += 1
-        if self._passed[name] == at:
+        if self._passed[name] == passage:
             os.kill(os.getpid(), sent)
 
 
 def _parse(item: str) -> tuple[str, tuple[signal.Signals, int]]:
     name, _, action = item.partition("=")
-    what, _, at = action.partition("@")
-    return name, (_SIGNALS[what], int(at or 1))
+    signal_name, _, passage = action.partition("@")
+    return name, (_SIGNALS[signal_name], int(passage or 1))

@@ -1,4 +1,4 @@
-"""Ids."""
+"""Create ids."""
 
 import uuid_utils
 
@@ -6,7 +6,7 @@ __all__ = ["Uuid7"]
 
 
 class Uuid7:
-    """Ids that are unique for ever and sort by when they were made (UUID version 7)."""
+    """`Ids` of UUID version 7: unique, and sorted by time of creation."""
 
     def new(self) -> str:
         return str(uuid_utils.uuid7())

@@ -1,4 +1,6 @@
-"""The root of a Merkle tree as in RFC 6962: leaves and nodes are hashed apart, an odd one out is not doubled."""
+"""Compute the root of a Merkle tree as in RFC 6962: leaves and nodes have separate prefixes, odd leaves are not
+doubled.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +9,7 @@ __all__ = ["merkle_root"]
 
 
 def merkle_root(leaves: Sequence[str]) -> str:
-    """In hexadecimal. Of no leaves it is SHA-256 of nothing."""
+    """Return the root in hexadecimal. Without leaves it is the SHA-256 of the empty string."""
     return _root([leaf.encode() for leaf in leaves]).hex()
 
 

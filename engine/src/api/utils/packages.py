@@ -1,4 +1,4 @@
-"""Packages that may be there or not."""
+"""Check for optional packages."""
 
 import importlib.util
 
@@ -6,8 +6,8 @@ __all__ = ["is_installed"]
 
 
 def is_installed(package: str) -> bool:
-    """Whether it can be imported; nothing is imported for that."""
+    """Whether the package can be imported. It is not imported for that."""
     try:
         return importlib.util.find_spec(package) is not None
-    except ValueError:  # loaded, but from nowhere
+    except ValueError:  # loaded, but without a spec
         return False

@@ -1,4 +1,4 @@
-"""Counting servers as processes of the test session, empty for each test."""
+"""Counting tool servers as processes of the session, reset for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
@@ -6,57 +6,57 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.counting import Counting
-from tests.support.tool_bench import Bench, configured, open_bench
+from tests.support.counting_process import CountingProcess
+from tests.support.tool_harness import ToolHarness, open_tool_harness, server_config
 
-Get = Callable[..., Counting]
+GetServer = Callable[..., CountingProcess]
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Get]:
-    running: dict[str, Counting] = {}
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GetServer]:
+    running: dict[str, CountingProcess] = {}
     with ExitStack() as stack:
 
-        def get(kind: str, **how: bool) -> Counting:
+        def get(kind: str, **how: bool) -> CountingProcess:
             if kind not in running:
-                running[kind] = Counting(tmp_path_factory.mktemp(kind), **how)
+                running[kind] = CountingProcess(tmp_path_factory.mktemp(kind), **how)
                 stack.callback(running[kind].close)
                 running[kind].start()
-            running[kind].order(reset=True)
+            running[kind].control(reset=True)
             return running[kind]
 
         yield get
 
 
 @pytest.fixture
-def own(shared_server: Get) -> Counting:
-    """Keeps our own tool server's contract: trusted, checks grants."""
+def trusted_server(shared_server: GetServer) -> CountingProcess:
+    """A trusted server that follows our tool server's contract and checks grants."""
     return shared_server("own")
 
 
 @pytest.fixture
-def foreign(shared_server: Get) -> Counting:
-    """A stranger's: the same tools, not trusted, no grants."""
+def untrusted_server(shared_server: GetServer) -> CountingProcess:
+    """An untrusted server with the same tools and no grants."""
     return shared_server("foreign", trusted=False)
 
 
 @pytest.fixture
-def legacy(shared_server: Get) -> Counting:
-    """Speaks the protocol of before 2026 only: a handshake and a session."""
+def legacy_server(shared_server: GetServer) -> CountingProcess:
+    """A server that speaks only the protocol before 2026: a handshake and a session."""
     return shared_server("legacy", legacy=True)
 
 
 @pytest.fixture
-def lone(tmp_path: Path) -> Iterator[Counting]:
-    """A server of the test's own, not yet started, to be killed and started at will."""
-    counting = Counting(tmp_path / "lone")
+def stopped_server(tmp_path: Path) -> Iterator[CountingProcess]:
+    """A server that is not started yet, for this test to start and kill."""
+    counting = CountingProcess(tmp_path / "lone")
     yield counting
     counting.close()
 
 
 @pytest.fixture
-async def bench(own: Counting) -> AsyncIterator[Bench]:
-    """The adapter, connected to our own server."""
-    async with open_bench(configured(own)) as made:
-        await made.seen("up")
+async def harness(trusted_server: CountingProcess) -> AsyncIterator[ToolHarness]:
+    """The adapter, connected to the trusted server."""
+    async with open_tool_harness(server_config(trusted_server)) as made:
+        await made.wait_for_state("up")
         yield made

@@ -1,1 +1,1 @@
-"""Grants: an approved call's signed, single-use permission, and the store that remembers which have been used."""
+"""Grants: signed, single-use permissions for one approved call, and the store of used grants."""

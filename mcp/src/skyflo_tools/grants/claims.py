@@ -1,4 +1,4 @@
-"""Reading a grant: who approved exactly which call, until when it must arrive."""
+"""Verify grants and identity tokens: JWTs (HS256) that the engine signs with the shared grant key."""
 
 import hashlib
 import hmac
@@ -9,13 +9,14 @@ from typing import TypeVar
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from skyflo_tools.clock import Clock
+from skyflo_common.clock import Clock
+from skyflo_common.jsontypes import JsonObject, canonical
 from skyflo_tools.errors import GrantRefused
-from skyflo_tools.jsontypes import JsonObject, canonical
+from skyflo_tools.jenkins.access import JenkinsAccess, bind_to_call, decrypt_access
 from skyflo_tools.kubernetes.client import Identity
 
-GRANT = "skyflo/grant"
-IDENTITY = "skyflo/identity"
+GRANT_META = "skyflo/grant"
+IDENTITY_META = "skyflo/identity"
 CLOCK_SKEW = 5.0
 _ALGORITHM = "HS256"
 
@@ -28,18 +29,18 @@ class _Claims(BaseModel):
     kubernetes_user: str = ""
     kubernetes_groups: list[str] = Field(default_factory=list, max_length=100)
 
-    def acting(self) -> Identity:
-        """The person that Kubernetes shall see. Raises GrantRefused for nobody and for Kubernetes' own names."""
+    def impersonated_identity(self) -> Identity:
+        """Return the Kubernetes user to impersonate. Raises GrantRefused if there is none, or for `system:` names."""
         names = [self.kubernetes_user, *self.kubernetes_groups]
         if not self.kubernetes_user:
-            raise GrantRefused("the grant names no kubernetes_user, and KUBERNETES_IMPERSONATE is on")
+            raise GrantRefused("the grant has no kubernetes_user, which KUBERNETES_IMPERSONATE requires")
         if any(name.startswith("system:") or not name.isprintable() for name in names):
-            raise GrantRefused("nobody may act as one of Kubernetes' own users or groups (system:...)")
+            raise GrantRefused("users and groups that start with system: can't be impersonated")
         return Identity(self.kubernetes_user, tuple(self.kubernetes_groups))
 
 
 class Grant(_Claims):
-    """The claims of a grant."""
+    """The claims of a grant: who approved which call in which run."""
 
     jti: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.:~-]+$")
     tool: str
@@ -49,70 +50,77 @@ class Grant(_Claims):
     run_id: str
     preconditions: dict[str, JsonValue]
 
-    def acting(self) -> Identity:
-        return replace(super().acting(), approval=self.jti, approver=self.approver)
+    def impersonated_identity(self) -> Identity:
+        return replace(super().impersonated_identity(), approval=self.jti, approver=self.approver)
 
-    def recorded(self) -> Identity:
-        """Nobody in particular to Kubernetes, but its audit log can tell who approved."""
+    def audit_identity(self) -> Identity:
+        """Return an identity that impersonates no user, but puts the approval into the API server's audit log."""
         return Identity("", approval=self.jti, approver=self.approver)
 
 
 class IdentityClaims(_Claims):
-    """Who asks: for reads and previews where impersonation is on."""
+    """The claims of an identity token: the user to impersonate for reads and previews."""
 
     purpose: str = Field(pattern="^identity$")
 
 
 def args_sha256(arguments: JsonObject) -> str:
-    """The hexadecimal SHA-256 of the canonical JSON of a call's arguments. Raises ValueError for NaN and infinities
-    and for text that is not Unicode."""
+    """Hash the canonical JSON of a call's arguments with SHA-256 (hex).
+
+    Raises ValueError for NaN, infinities and lone surrogates.
+    """
     return hashlib.sha256(canonical(arguments).encode("utf-8")).hexdigest()
 
 
 ClaimsT = TypeVar("ClaimsT", bound=_Claims)
 
 
-class Verifier:
-    """Checks signatures and times with the key that the engine shares with us."""
+class GrantVerifier:
+    """Verifies the signature, the times and the claims of tokens."""
 
     def __init__(self, key: str, clock: Clock) -> None:
         self._key = key
         self._clock = clock
 
-    def grant(self, meta: Mapping[str, JsonValue], tool: str, arguments: JsonObject) -> Grant:
-        """The grant of this very call. Raises GrantRefused."""
-        token = meta.get(GRANT)
+    def verify_grant(self, meta: Mapping[str, JsonValue], tool: str, arguments: JsonObject) -> Grant:
+        """Verify that the call carries a grant for this tool and these arguments. Raises GrantRefused."""
+        token = meta.get(GRANT_META)
         if not isinstance(token, str) or not token:
-            raise GrantRefused(f"{tool} changes something and came without a grant", code="grant_missing")
-        grant = self._read(token, Grant)
+            raise GrantRefused(f"{tool} changes objects and needs a grant", code="grant_missing")
+        grant = self._decode(token, Grant)
         if not hmac.compare_digest(grant.tool, tool):
             raise GrantRefused(f"the grant is for {grant.tool}, not for {tool}", code="grant_mismatch")
         if not hmac.compare_digest(grant.args_sha256, args_sha256(arguments)):
             raise GrantRefused("the grant is for other arguments", code="grant_mismatch")
         return grant
 
-    def identity(self, meta: Mapping[str, JsonValue]) -> Identity:
-        """Who asks, for a call that needs no grant. Raises GrantRefused."""
-        token = meta.get(IDENTITY)
+    def verify_identity(self, meta: Mapping[str, JsonValue]) -> Identity:
+        """Verify the identity token of a read or preview. Raises GrantRefused."""
+        token = meta.get(IDENTITY_META)
         if not isinstance(token, str) or not token:
             raise GrantRefused(
-                "KUBERNETES_IMPERSONATE is on and the call does not say who asks", code="identity_missing"
+                "KUBERNETES_IMPERSONATE requires an identity token, and the call has none", code="identity_missing"
             )
-        return self._read(token, IdentityClaims).acting()
+        return self._decode(token, IdentityClaims).impersonated_identity()
 
-    def _read(self, token: str, model: type[ClaimsT]) -> ClaimsT:
+    def decrypt_access(self, meta: Mapping[str, JsonValue], tool: str, arguments: JsonObject) -> JenkinsAccess:
+        """Decrypt the address and credentials that the engine sent with this call. Raises GrantRefused."""
+        bound_to = bind_to_call(tool, args_sha256(arguments))
+        return decrypt_access(meta, self._key, bound_to, self._clock.now() / 1000)
+
+    def _decode(self, token: str, model: type[ClaimsT]) -> ClaimsT:
         options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
         try:
             payload = jwt.decode(token, self._key, algorithms=[_ALGORITHM], options=options)  # type: ignore[arg-type]
             claims = model.model_validate(payload)
         except jwt.InvalidTokenError as error:
-            raise GrantRefused("the grant's signature does not hold") from error
+            raise GrantRefused("the grant's signature is invalid") from error
         except ValidationError as error:
             field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise GrantRefused(f"the grant's claim {field} is missing or wrong") from error
-        now = self._clock.now()
+            raise GrantRefused(f"the grant's claim {field} is missing or invalid") from error
+        now = self._clock.now() / 1000
         if now >= claims.exp:
-            raise GrantRefused("the grant arrived after its time", code="grant_expired")
+            raise GrantRefused("the grant has expired", code="grant_expired")
         if claims.iat > now + CLOCK_SKEW:
-            raise GrantRefused("the grant comes from the future: the clocks of engine and tool server differ")
+            raise GrantRefused("the grant was issued in the future: synchronize the clocks of engine and tool server")
         return claims

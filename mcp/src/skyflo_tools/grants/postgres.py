@@ -1,4 +1,4 @@
-"""Used grants in PostgreSQL: for several tool servers that check the same engine's grants."""
+"""Store used grants in PostgreSQL, for several tool servers that share a grant key."""
 
 import asyncio
 import secrets
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from skyflo_tools.errors import StoreUnavailable
-from skyflo_tools.grants.store import KEEP_SECONDS, KEY_BYTES, Ending, Settlement, StoredState, settlement
+from skyflo_tools.grants.store import KEY_BYTES, RETENTION_SECONDS, GrantOutcome, Settlement, StoredState, to_settlement
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,13 +25,18 @@ CREATE TABLE IF NOT EXISTS skyflo_used_grant (
 _KEY_TABLE = """
 CREATE TABLE IF NOT EXISTS skyflo_fingerprint_key (id INTEGER PRIMARY KEY CHECK (id = 1), key BYTEA NOT NULL)
 """
-_TABLE_LOCK = 0x736B79666C6F  # so that two replicas may start at once
-_SECONDS = 5.0
-_SAFELY = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '4s'"
+_TABLE_LOCK = 0x736B79666C6F  # advisory lock, so that two replicas may start at the same time
+_TIMEOUT_SECONDS = 5.0
+_TRANSACTION_SETTINGS = (
+    "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '4s'"
+)
 
 
-class PostgresGrants:
-    """Connects on first use and after a loss. Works behind a pooler in transaction mode."""
+class PostgresGrantStore:
+    """Grant store in PostgreSQL. Connects on first use and after a lost connection.
+
+    Works behind a connection pooler in transaction mode.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -46,9 +51,9 @@ class PostgresGrants:
         if self._pool is not None:
             await self._pool.close()
 
-    async def begin(self, grant: str, tool: str, now: float) -> StoredState | None:
+    async def consume(self, grant: str, tool: str, now: float) -> StoredState | None:
         async with self._transaction() as connection:
-            await connection.execute("DELETE FROM skyflo_used_grant WHERE began_at < $1", now - KEEP_SECONDS)
+            await connection.execute("DELETE FROM skyflo_used_grant WHERE began_at < $1", now - RETENTION_SECONDS)
             inserted = await connection.fetchval(
                 "INSERT INTO skyflo_used_grant (id, tool, state, began_at) VALUES ($1, $2, 'started', $3) "
                 "ON CONFLICT (id) DO NOTHING RETURNING id",
@@ -61,13 +66,13 @@ class PostgresGrants:
             state: StoredState = await connection.fetchval("SELECT state FROM skyflo_used_grant WHERE id = $1", grant)
             return state
 
-    async def end(self, grant: str, ending: Ending, now: float) -> None:
+    async def record_outcome(self, grant: str, outcome: GrantOutcome, now: float) -> None:
         async with self._transaction() as connection:
             await connection.execute(
                 "UPDATE skyflo_used_grant SET state = $1, result = $2, ended_at = $3 "
                 "WHERE id = $4 AND state = 'started'",
-                ending.state,
-                ending.model_dump_json(),
+                outcome.state,
+                outcome.model_dump_json(),
                 now,
                 grant,
             )
@@ -81,29 +86,29 @@ class PostgresGrants:
                 now,
             )
             row = await connection.fetchrow("SELECT state, result FROM skyflo_used_grant WHERE id = $1", grant)
-            return settlement(row["state"], row["result"])
+            return to_settlement(row["state"], row["result"])
 
     async def fingerprint_key(self) -> bytes:
         async with self._transaction() as connection:
-            made = secrets.token_bytes(KEY_BYTES)
+            new_key = secrets.token_bytes(KEY_BYTES)
             insert = "INSERT INTO skyflo_fingerprint_key (id, key) VALUES (1, $1) ON CONFLICT DO NOTHING"
-            await connection.execute(insert, made)
+            await connection.execute(insert, new_key)
             key: bytes = await connection.fetchval("SELECT key FROM skyflo_fingerprint_key")
             return key
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator["asyncpg.Connection"]:
-        import asyncpg  # heavy, and only needed where replicas share a database
+        import asyncpg  # slow to import, and only needed where replicas share a database
 
         try:
-            pool = await self._connected()
-            async with pool.acquire(timeout=_SECONDS) as connection, connection.transaction():
-                await connection.execute(_SAFELY)
+            pool = await self._connect_pool()
+            async with pool.acquire(timeout=_TIMEOUT_SECONDS) as connection, connection.transaction():
+                await connection.execute(_TRANSACTION_SETTINGS)
                 yield connection
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise StoreUnavailable(f"the store of used grants can't be used: {error}") from error
+            raise StoreUnavailable(f"the grant store can't be used: {error}") from error
 
-    async def _connected(self) -> "asyncpg.Pool":
+    async def _connect_pool(self) -> "asyncpg.Pool":
         import asyncpg
 
         async with self._opening:
@@ -112,8 +117,8 @@ class PostgresGrants:
                     self._url,
                     min_size=0,
                     max_size=5,
-                    timeout=_SECONDS,
-                    command_timeout=_SECONDS,
+                    timeout=_TIMEOUT_SECONDS,
+                    command_timeout=_TIMEOUT_SECONDS,
                     statement_cache_size=0,
                 )
                 async with pool.acquire() as connection, connection.transaction():

@@ -1,4 +1,4 @@
-"""Used grants in a SQLite file: for one tool server with a data folder."""
+"""Store used grants in a SQLite file, for a single tool server."""
 
 import asyncio
 import secrets
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from skyflo_tools.errors import StoreUnavailable
-from skyflo_tools.grants.store import KEEP_SECONDS, KEY_BYTES, Ending, Settlement, StoredState, settlement
+from skyflo_tools.grants.store import KEY_BYTES, RETENTION_SECONDS, GrantOutcome, Settlement, StoredState, to_settlement
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS used_grant (
@@ -28,8 +28,11 @@ _RETRY_SECONDS = 0.005
 T = TypeVar("T")
 
 
-class SqliteGrants:
-    """One connection in one thread of its own; each step is one IMMEDIATE transaction, synced to the disk."""
+class SqliteGrantStore:
+    """Grant store in a SQLite file: one connection in one thread.
+
+    Each method is one IMMEDIATE transaction, synced to disk.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -44,9 +47,9 @@ class SqliteGrants:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
 
-    async def begin(self, grant: str, tool: str, now: float) -> StoredState | None:
+    async def consume(self, grant: str, tool: str, now: float) -> StoredState | None:
         def step(connection: sqlite3.Connection) -> StoredState | None:
-            connection.execute("DELETE FROM used_grant WHERE began_at < ?", (now - KEEP_SECONDS,))
+            connection.execute("DELETE FROM used_grant WHERE began_at < ?", (now - RETENTION_SECONDS,))
             inserted = connection.execute(
                 "INSERT INTO used_grant (id, tool, state, began_at) VALUES (?, ?, 'started', ?) "
                 "ON CONFLICT (id) DO NOTHING RETURNING id",
@@ -60,11 +63,11 @@ class SqliteGrants:
 
         return await self._run(step)
 
-    async def end(self, grant: str, ending: Ending, now: float) -> None:
+    async def record_outcome(self, grant: str, outcome: GrantOutcome, now: float) -> None:
         def step(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE used_grant SET state = ?, result = ?, ended_at = ? WHERE id = ? AND state = 'started'",
-                (ending.state, ending.model_dump_json(), now, grant),
+                (outcome.state, outcome.model_dump_json(), now, grant),
             )
 
         await self._run(step)
@@ -77,21 +80,21 @@ class SqliteGrants:
                 (grant, now),
             )
             row = connection.execute("SELECT state, result FROM used_grant WHERE id = ?", (grant,)).fetchone()
-            return settlement(row[0], row[1])
+            return to_settlement(row[0], row[1])
 
         return await self._run(step)
 
     async def fingerprint_key(self) -> bytes:
         def step(connection: sqlite3.Connection) -> bytes:
-            made = secrets.token_bytes(KEY_BYTES)
-            connection.execute("INSERT INTO fingerprint_key (id, key) VALUES (1, ?) ON CONFLICT DO NOTHING", (made,))
+            new_key = secrets.token_bytes(KEY_BYTES)
+            connection.execute("INSERT INTO fingerprint_key (id, key) VALUES (1, ?) ON CONFLICT DO NOTHING", (new_key,))
             return bytes(connection.execute("SELECT key FROM fingerprint_key").fetchone()[0])
 
         return await self._run(step)
 
     async def _run(self, step: Callable[[sqlite3.Connection], T]) -> T:
         def transaction() -> T:
-            connection = self._connected()
+            connection = self._connect()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = step(connection)
@@ -104,14 +107,14 @@ class SqliteGrants:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"the store of used grants can't be used: {error}") from error
+            raise StoreUnavailable(f"the grant store can't be used: {error}") from error
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             connection = sqlite3.connect(
                 self._file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            _use_wal(connection)
+            _enable_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(_TABLE)
             connection.execute(_KEY_TABLE)
@@ -119,14 +122,17 @@ class SqliteGrants:
         return self._connection
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """The switch to WAL asks no busy handler: servers that open a new file at once must take turns by themselves."""
+def _enable_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; retry while another server does the same.
+
+    SQLite does not call its busy handler for this pragma, so servers that open a new file at once would fail.
+    """
     give_up = time.monotonic() + _BUSY_SECONDS
-    while not _switched(connection, last=time.monotonic() > give_up):
+    while not _try_enable_wal(connection, last=time.monotonic() > give_up):
         time.sleep(_RETRY_SECONDS)
 
 
-def _switched(connection: sqlite3.Connection, *, last: bool) -> bool:
+def _try_enable_wal(connection: sqlite3.Connection, *, last: bool) -> bool:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:

@@ -1,4 +1,4 @@
-"""The memory of used grants: what makes a grant single-use, and what can say for good whether it ever ran."""
+"""The grant store port: records used grants, which makes each grant single-use and its outcome queryable."""
 
 from typing import Literal, Protocol
 
@@ -6,15 +6,15 @@ from pydantic import BaseModel, JsonValue
 
 from skyflo_tools.errors import Effect
 
-KEEP_SECONDS = 30 * 24 * 3600.0
+RETENTION_SECONDS = 30 * 24 * 3600.0
 KEY_BYTES = 32
 
 StoredState = Literal["started", "succeeded", "failed", "revoked"]
 SettledState = Literal["never_ran", "started", "succeeded", "failed"]
 
 
-class Ending(BaseModel):
-    """How a change ended."""
+class GrantOutcome(BaseModel):
+    """The result of a change, as stored under its grant."""
 
     state: Literal["succeeded", "failed"]
     effect: Effect
@@ -23,7 +23,7 @@ class Ending(BaseModel):
 
 
 class Settlement(BaseModel):
-    """What is known for good of a grant."""
+    """The result of `grant_settle`: the final state of a grant, or `started` if its outcome is unknown."""
 
     state: SettledState
     effect: Effect
@@ -31,32 +31,34 @@ class Settlement(BaseModel):
 
 
 class GrantStore(Protocol):
-    """Every method is atomic and durable. Each raises StoreUnavailable where the store can't be reached."""
+    """A store of used grants. Every method is atomic and durable; it raises StoreUnavailable if it fails."""
 
     async def open(self) -> None: ...
 
     async def aclose(self) -> None: ...
 
-    async def begin(self, grant: str, tool: str, now: float) -> StoredState | None:
-        """Uses a grant up. None if that worked; else the state that it is in already. Also forgets what is older
-        than thirty days."""
+    async def consume(self, grant: str, tool: str, now: float) -> StoredState | None:
+        """Mark a grant as used. Returns None, or the state it already has.
 
-    async def end(self, grant: str, ending: Ending, now: float) -> None:
-        """Writes how the change of a grant that began has ended."""
+        Also deletes grants older than thirty days.
+        """
+
+    async def record_outcome(self, grant: str, outcome: GrantOutcome, now: float) -> None:
+        """Record the result of a change whose grant was consumed. A recorded result is never overwritten."""
 
     async def settle(self, grant: str, now: float) -> Settlement:
-        """The stored state; a grant never seen is revoked for ever, in the same step."""
+        """Return the state of a grant. Revokes a grant that was never used, in the same transaction."""
 
     async def fingerprint_key(self) -> bytes:
-        """A random key, made once, that all share who share this store: fingerprints outlive a restart."""
+        """Return the fingerprint key, created once and shared by all users of the store. It outlives a restart."""
 
 
-def settlement(state: StoredState, result: str | None) -> Settlement:
-    """A stored row as an answer."""
+def to_settlement(state: StoredState, result: str | None) -> Settlement:
+    """Convert a stored row to a settlement."""
     if state == "revoked":
         return Settlement(state="never_ran", effect="none", result=None)
     if state == "started" or result is None:
         return Settlement(state="started", effect="unknown", result=None)
-    ending = Ending.model_validate_json(result)
-    kept: dict[str, JsonValue] = {"text": ending.text, "structuredContent": ending.structured}
-    return Settlement(state=state, effect=ending.effect, result=kept)
+    outcome = GrantOutcome.model_validate_json(result)
+    kept: dict[str, JsonValue] = {"text": outcome.text, "structuredContent": outcome.structured}
+    return Settlement(state=state, effect=outcome.effect, result=kept)

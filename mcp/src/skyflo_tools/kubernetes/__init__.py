@@ -1,1 +1,1 @@
-"""Kubernetes by its API: kubeconfig, one HTTP client per cluster, discovery, output that is readable and safe."""
+"""Kubernetes access over HTTP: kubeconfig, a client per cluster, discovery, and readable, redacted output."""

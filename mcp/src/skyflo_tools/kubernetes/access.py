@@ -1,25 +1,63 @@
-"""Asking the API server's authorizer what these credentials may do."""
+"""Ask the API server what these credentials, or another subject, may do (access reviews)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from skyflo_tools.jsontypes import JsonObject, dig, text_at
+from skyflo_common.jsontypes import JsonObject, dig, text_at
+from skyflo_tools.errors import UnreadableResponse
 from skyflo_tools.kubernetes.client import Identity, KubeClient, json_request
 
-_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_REVIEWS = "/apis/authorization.k8s.io/v1"
+AUTHENTICATED = "system:authenticated"
 
 
-class Access(BaseModel):
-    """The answer; the reason is empty if it is yes."""
+class AccessDecision(BaseModel):
+    """The result of an access review. `reason` is empty if access is allowed."""
 
     allowed: bool
     reason: str
 
 
 @dataclass(frozen=True)
-class Verb:
-    """One thing to do with one kind of object."""
+class Subject:
+    """A user name with groups, as the API server checks them, and what it is called in texts."""
+
+    user: str
+    groups: tuple[str, ...]
+    label: str
+
+    @classmethod
+    def of_user(cls, user: str, groups: Sequence[str]) -> "Subject":
+        """Return a user or members of groups, who are also in the group of all authenticated users."""
+        of_all = () if user == "system:anonymous" else (AUTHENTICATED,)
+        names = [f"user {user}"] if user else []
+        names += [f"group{'s' if len(groups) > 1 else ''} {', '.join(groups)}"] if groups else []
+        return cls(user, tuple(dict.fromkeys([*groups, *of_all])), " in ".join(names))
+
+    @classmethod
+    def of_service_account(cls, namespace: str, name: str) -> "Subject":
+        """Return the user name and the groups that the API server gives a service account."""
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+        return cls(f"system:serviceaccount:{namespace}:{name}", groups, f"service account {namespace}/{name}")
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class AccessReview:
+    """The API server's answer. `error` says what it could not evaluate: then a "no" is not certain."""
+
+    allowed: bool
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ResourceAttributes:
+    """A verb on a kind of object, as RBAC checks it."""
 
     verb: str
     group: str
@@ -38,8 +76,19 @@ class Verb:
         return f"{self.verb} {kind}" + (f" {self.name}" if self.name else "") + where
 
 
-async def review(client: KubeClient, verb: Verb, identity: Identity | None) -> Access:
-    """A SelfSubjectAccessReview. It creates nothing, so it counts as a read."""
+async def review_access(client: KubeClient, verb: ResourceAttributes, identity: Identity | None) -> AccessDecision:
+    """Ask what the caller may do. A review creates nothing, so it counts as a read."""
+    review = await send_review(client, verb, None, identity)
+    if review.allowed:
+        return AccessDecision(allowed=True, reason="")
+    reason = review.reason or review.error or "the cluster's RBAC does not grant it"
+    return AccessDecision(allowed=False, reason=f"may not {verb}: {reason}")
+
+
+async def send_review(
+    client: KubeClient, verb: ResourceAttributes, subject: Subject | None, identity: Identity | None
+) -> AccessReview:
+    """Send a SubjectAccessReview about another subject, or a SelfSubjectAccessReview about the caller."""
     attributes: JsonObject = {
         "verb": verb.verb,
         "group": verb.group,
@@ -48,13 +97,17 @@ async def review(client: KubeClient, verb: Verb, identity: Identity | None) -> A
         "namespace": verb.namespace,
         "name": verb.name,
     }
-    body: JsonObject = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    answer = (await client.send(json_request("POST", _REVIEWS, body), identity)).json()
-    if dig(answer, "status", "allowed") is True:
-        return Access(allowed=True, reason="")
-    said = text_at(answer, "status", "reason") or "the cluster's RBAC does not grant it"
-    return Access(allowed=False, reason=f"may not {verb}: {said}")
+    spec: JsonObject = {"resourceAttributes": attributes}
+    if subject is not None:
+        spec |= {"user": subject.user, "groups": [*subject.groups]}
+    kind = "SelfSubjectAccessReview" if subject is None else "SubjectAccessReview"
+    body: JsonObject = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+    response = (await client.send(json_request("POST", f"{_REVIEWS}/{kind.lower()}s", body), identity)).json()
+    allowed = dig(response, "status", "allowed")
+    if not isinstance(allowed, bool):
+        raise UnreadableResponse(f"the API server's answer to a {kind} does not say whether it is allowed", sent=True)
+    return AccessReview(
+        allowed=allowed,
+        reason=text_at(response, "status", "reason"),
+        error=text_at(response, "status", "evaluationError"),
+    )

@@ -1,6 +1,6 @@
-"""Who we are to an API server: static credentials, rotated token files, credential plugins.
+"""Credentials for an API server: static, token file or credential plugin.
 
-A credential is made ready before a request is sent, so that no request ever has to be sent again with a better one.
+They are refreshed before a request is sent, so that no request has to be repeated because of an expired token.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from skyflo_tools.clock import Clock
-from skyflo_tools.errors import ClusterProblem
+from skyflo_common.clock import Clock
+from skyflo_tools.errors import ClusterError
 from skyflo_tools.kubernetes.kubeconfig import Connection, ExecInfo
 
 TOKEN_FILE_SECONDS = 60.0
@@ -36,7 +36,7 @@ class _ExecCredential(BaseModel):
 
 
 class Credentials:
-    """The Authorization header of one connection."""
+    """The Authorization header of one connection, cached until it expires."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
@@ -46,24 +46,24 @@ class Credentials:
         self._lock = asyncio.Lock()
 
     async def header(self) -> str:
-        """The header's value, or an empty string for a client certificate. Raises ClusterProblem."""
+        """Return the header's value, or an empty string if a client certificate is used. Raises ClusterError."""
         async with self._lock:
-            if self._clock.now() >= self._until:
-                self._header, self._until = await self._fresh()
+            if self._clock.now() / 1000 >= self._until:
+                self._header, self._until = await self._load()
             return self._header
 
-    def forget(self) -> None:
-        """Called when the API server no longer accepts it: the next request asks anew."""
+    def invalidate(self) -> None:
+        """Discard the cached credential after the API server rejected it; the next request loads a new one."""
         self._until = 0.0
 
     def secret(self) -> str:
-        """What must never be shown."""
+        """Return the token without its scheme, for redaction."""
         return self._header.partition(" ")[2]
 
-    async def _fresh(self) -> tuple[str, float]:
-        user, now = self._connection.user, self._clock.now()
+    async def _load(self) -> tuple[str, float]:
+        user, now = self._connection.user, self._clock.now() / 1000
         if user.exec_info is not None:
-            return await self._from_plugin(user.exec_info)
+            return await self._load_from_plugin(user.exec_info)
         if user.token_file:
             return f"Bearer {_read_token(user.token_file)}", now + TOKEN_FILE_SECONDS
         if user.token:
@@ -73,17 +73,19 @@ class Credentials:
             return f"Basic {base64.b64encode(pair).decode()}", float("inf")
         return "", float("inf")
 
-    async def _from_plugin(self, plugin: ExecInfo) -> tuple[str, float]:
+    async def _load_from_plugin(self, plugin: ExecInfo) -> tuple[str, float]:
         if plugin.api_version not in EXEC_VERSIONS:
-            raise ClusterProblem(f"the credential plugin {plugin.command} speaks {plugin.api_version}, unknown here")
-        answer = await _run_plugin(plugin, self._connection)
+            raise ClusterError(
+                f"the credential plugin {plugin.command} uses {plugin.api_version}, which is not supported"
+            )
+        credential = await _run_plugin(plugin, self._connection)
         try:
-            status = _ExecCredential.model_validate_json(answer).status
+            status = _ExecCredential.model_validate_json(credential).status
         except ValidationError as error:
-            raise ClusterProblem(f"the credential plugin {plugin.command} printed no ExecCredential") from error
+            raise ClusterError(f"the credential plugin {plugin.command} printed no ExecCredential") from error
         if not status.token:
-            raise ClusterProblem(
-                f"the credential plugin {plugin.command} gave no token (certificates are not supported)"
+            raise ClusterError(
+                f"the credential plugin {plugin.command} returned no token (certificates are not supported)"
             )
         until = status.expires.timestamp() - EXPIRY_MARGIN if status.expires else float("inf")
         return f"Bearer {status.token}", until
@@ -93,13 +95,16 @@ def _read_token(name: str) -> str:
     try:
         return Path(name).read_text().strip()
     except OSError as error:
-        raise ClusterProblem(f"the token file {name} can't be read: {error.strerror}") from error
+        raise ClusterError(f"the token file {name} can't be read: {error.strerror}") from error
 
 
 async def _run_plugin(plugin: ExecInfo, connection: Connection) -> bytes:
-    """Runs the program that the user's own kubeconfig names, by an argument list: there is no shell."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("SKYFLO_")}
-    environment = ours | {variable.name: variable.value for variable in plugin.env or []}
+    """Run the credential plugin from the user's kubeconfig, without a shell. Returns its standard output.
+
+    Raises ClusterError if it fails or does not finish within 30 seconds.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SKYFLO_")}
+    environment = inherited | {variable.name: variable.value for variable in plugin.env or []}
     environment["KUBERNETES_EXEC_INFO"] = _exec_info(plugin, connection)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -112,16 +117,18 @@ async def _run_plugin(plugin: ExecInfo, connection: Connection) -> bytes:
         )
     except OSError as error:
         hint = plugin.install_hint[:500]
-        raise ClusterProblem(f"the credential plugin {plugin.command} can't be started", hint=hint) from error
+        raise ClusterError(f"the credential plugin {plugin.command} can't be started", hint=hint) from error
     try:
         output, _ = await asyncio.wait_for(process.communicate(), EXEC_SECONDS)
     except TimeoutError as error:
-        raise ClusterProblem(f"the credential plugin {plugin.command} took over {EXEC_SECONDS:.0f} s") from error
+        raise ClusterError(
+            f"the credential plugin {plugin.command} did not finish within {EXEC_SECONDS:.0f} s"
+        ) from error
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode != 0:
-        raise ClusterProblem(f"the credential plugin {plugin.command} ended with code {process.returncode}")
+        raise ClusterError(f"the credential plugin {plugin.command} exited with code {process.returncode}")
     return output
 
 

@@ -1,4 +1,4 @@
-"""Reading kubeconfig files: what a cluster is, who to be there, and what is missing, said plainly."""
+"""Read kubeconfig files, or a pod's service account. Problems become readable messages instead of exceptions."""
 
 import os
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from skyflo_tools.errors import ClusterProblem
+from skyflo_tools.errors import ClusterError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER = "in-cluster"
-SET_IT = "set KUBECONFIG to a kubeconfig file, or put one at ~/.kube/config"
+HOW_TO_SET = "set KUBECONFIG to a kubeconfig file, or put one at ~/.kube/config"
 
 
-class _Part(BaseModel):
+class _KubeconfigModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
-class ClusterInfo(_Part):
-    """Where an API server is and how it proves itself."""
+class ClusterInfo(_KubeconfigModel):
+    """An API server's address and TLS settings."""
 
     server: str
     certificate_authority: str = Field(default="", alias="certificate-authority")
@@ -28,13 +28,13 @@ class ClusterInfo(_Part):
     proxy_url: str = Field(default="", alias="proxy-url")
 
 
-class ExecVariable(_Part):
+class ExecVariable(_KubeconfigModel):
     name: str
     value: str = Field(repr=False)
 
 
-class ExecInfo(_Part):
-    """A credential plugin: a program of the user's own kubeconfig that prints a token."""
+class ExecInfo(_KubeconfigModel):
+    """A credential plugin: a program from the user's kubeconfig that prints a token."""
 
     api_version: str = Field(alias="apiVersion")
     command: str
@@ -44,8 +44,8 @@ class ExecInfo(_Part):
     provide_cluster_info: bool = Field(default=False, alias="provideClusterInfo")
 
 
-class UserInfo(_Part):
-    """Who we are to an API server."""
+class UserInfo(_KubeconfigModel):
+    """A user's credentials for an API server."""
 
     token: str = Field(default="", repr=False)
     token_file: str = Field(default="", alias="tokenFile")
@@ -58,42 +58,42 @@ class UserInfo(_Part):
     exec_info: ExecInfo | None = Field(default=None, alias="exec")
 
     def secrets(self) -> list[str]:
-        """The values that must never be shown."""
+        """Return the secret values, for redaction."""
         values = [self.token, self.password, self.client_key_data, self.client_certificate_data]
         values += [variable.value for variable in (self.exec_info.env if self.exec_info else None) or []]
         return [value for value in values if value]
 
 
-class ContextInfo(_Part):
+class ContextInfo(_KubeconfigModel):
     cluster: str
     user: str = ""
     namespace: str = ""
 
 
-class NamedCluster(_Part):
+class NamedCluster(_KubeconfigModel):
     name: str
     cluster: ClusterInfo
 
 
-class NamedUser(_Part):
+class NamedUser(_KubeconfigModel):
     name: str
     user: UserInfo = UserInfo()
 
 
-class NamedContext(_Part):
+class NamedContext(_KubeconfigModel):
     name: str
     context: ContextInfo
 
 
-class _File(_Part):
+class _KubeconfigFile(_KubeconfigModel):
     current_context: str = Field(default="", alias="current-context")
     clusters: list[NamedCluster] | None = None
     users: list[NamedUser] | None = None
     contexts: list[NamedContext] | None = None
 
 
-class Connection(_Part):
-    """Everything needed to talk to one cluster as one user. File names in it are absolute."""
+class Connection(_KubeconfigModel):
+    """A context with its cluster and user resolved. File names are absolute."""
 
     name: str
     cluster: ClusterInfo
@@ -101,8 +101,8 @@ class Connection(_Part):
     namespace: str = "default"
 
 
-class Kubeconfig(_Part):
-    """The merged view of one or several files, as kubectl merges them: the first mention of a name wins."""
+class Kubeconfig(_KubeconfigModel):
+    """One or several kubeconfig files, merged as kubectl does: the first entry with a name wins."""
 
     current: str = ""
     connections: dict[str, Connection] = {}
@@ -112,40 +112,42 @@ class Kubeconfig(_Part):
         return [value for connection in self.connections.values() for value in connection.user.secrets()]
 
 
-def paths_of(setting: str) -> list[Path]:
-    """The files that a KUBECONFIG value names, or the default one."""
+def kubeconfig_paths(setting: str) -> list[Path]:
+    """Return the files of a KUBECONFIG value, or the default file."""
     named = [Path(part).expanduser() for part in setting.split(os.pathsep) if part]
     return named or [Path("~/.kube/config").expanduser()]
 
 
 def load(setting: str, service_account: Path = SERVICE_ACCOUNT) -> Kubeconfig:
-    """Reads what the setting names, else the default file, else the pod's service account. Never raises for a
-    missing or broken file: `problem` then says what is wrong and how to set it."""
-    paths = [path for path in paths_of(setting) if path.is_file()]
+    """Load the files in the setting, else the default file, else the pod's service account.
+
+    Does not raise for a missing or invalid file: `problem` then says what is wrong and how to fix it.
+    """
+    paths = [path for path in kubeconfig_paths(setting) if path.is_file()]
     if not paths:
         if not setting and (service_account / "token").is_file():
             return _in_cluster(service_account)
-        looked = ", ".join(str(path) for path in paths_of(setting))
-        return Kubeconfig(problem=f"no kubeconfig at {looked}: {SET_IT}")
+        searched = ", ".join(str(path) for path in kubeconfig_paths(setting))
+        return Kubeconfig(problem=f"no kubeconfig at {searched}: {HOW_TO_SET}")
     try:
         return _merge([(path, _read(path)) for path in paths])
-    except ClusterProblem as error:
+    except ClusterError as error:
         return Kubeconfig(problem=error.message)
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path) -> _KubeconfigFile:
     try:
-        return _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {})
+        return _KubeconfigFile.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {})
     except OSError as error:
-        raise ClusterProblem(f"kubeconfig {path} can't be read: {error.strerror}; {SET_IT}") from error
+        raise ClusterError(f"kubeconfig {path} can't be read: {error.strerror}; {HOW_TO_SET}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClusterProblem(f"kubeconfig {path} is not YAML; {SET_IT}") from error
+        raise ClusterError(f"kubeconfig {path} is not YAML; {HOW_TO_SET}") from error
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top level"
-        raise ClusterProblem(f"kubeconfig {path} is broken at {where}; {SET_IT}") from error
+        raise ClusterError(f"kubeconfig {path} is invalid at {where}; {HOW_TO_SET}") from error
 
 
-def _merge(files: list[tuple[Path, _File]]) -> Kubeconfig:
+def _merge(files: list[tuple[Path, _KubeconfigFile]]) -> Kubeconfig:
     clusters: dict[str, ClusterInfo] = {}
     users: dict[str, UserInfo] = {}
     contexts: dict[str, ContextInfo] = {}
@@ -167,7 +169,7 @@ def _merge(files: list[tuple[Path, _File]]) -> Kubeconfig:
         if context.cluster in clusters
     }
     current = next((file.current_context for _, file in files if file.current_context), "")
-    problem = "" if connections else f"the kubeconfig {files[0][0]} has no usable context; {SET_IT}"
+    problem = "" if connections else f"the kubeconfig {files[0][0]} has no usable context; {HOW_TO_SET}"
     return Kubeconfig(current=current, connections=connections, problem=problem)
 
 
@@ -187,7 +189,7 @@ def _absolute(name: str, folder: Path) -> str:
 def _in_cluster(account: Path) -> Kubeconfig:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        return Kubeconfig(problem=f"a service account is mounted, but KUBERNETES_SERVICE_HOST is not set; {SET_IT}")
+        return Kubeconfig(problem=f"a service account is mounted, but KUBERNETES_SERVICE_HOST is not set; {HOW_TO_SET}")
     host = f"[{host}]" if ":" in host else host
     namespace_file = account / "namespace"
     info = {"server": f"https://{host}:{port}", "certificate-authority": str(account / "ca.crt")}

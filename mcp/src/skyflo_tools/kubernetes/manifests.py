@@ -1,61 +1,60 @@
-"""Manifests as people and models write them: YAML documents or JSON, made into objects and nothing else."""
+"""Parse manifests: YAML documents or JSON, read as kubectl reads them."""
 
-import yaml
-from pydantic import TypeAdapter, ValidationError
+from skyflo_common.jsontypes import JsonObject, JsonValue, dig, text_at
+from skyflo_tools.errors import InvalidArguments
+from skyflo_tools.kubernetes.pruning import SERVER_SET_METADATA
+from skyflo_tools.kubernetes.yaml_documents import read_documents
 
-from skyflo_tools.errors import BadArguments
-from skyflo_tools.jsontypes import JsonObject, objects_at, text_at
-from skyflo_tools.kubernetes.pruning import BOOKKEEPING
-
-DOCUMENTS_AT_MOST = 50
-_OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
+MAX_OBJECTS = 50
 
 
-class _Loader(yaml.CSafeLoader):
-    """Safe YAML in which a date stays the text that it is, as in Kubernetes."""
+def parse_manifests(text: str) -> list[JsonObject]:
+    """Parse one or several documents into objects and split Lists.
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def parse(text: str) -> list[JsonObject]:
-    """The objects of one or several documents; Lists are taken apart. Raises BadArguments that names the document."""
+    Raises InvalidArguments with the number and the first line of the document.
+    """
     found: list[JsonObject] = []
-    for number, document in enumerate(_documents(text), 1):
-        if document is None:
+    for number, document in enumerate(read_documents(text), 1):
+        if document.value is None:
             continue
-        try:
-            body = _OBJECT.validate_python(document)
-        except ValidationError as error:
-            raise BadArguments(f"document {number} is not a Kubernetes object") from error
-        items = objects_at(body, "items") if text_at(body, "kind").endswith("List") else [body]
-        found += [_checked(item, number) for item in items]
-    if not 1 <= len(found) <= DOCUMENTS_AT_MOST:
-        raise BadArguments(f"{len(found)} objects: give between 1 and {DOCUMENTS_AT_MOST}")
+        where = f"document {number} (line {document.line})"
+        if not isinstance(document.value, dict):
+            raise InvalidArguments(f"{where} is not a Kubernetes object")
+        found += [_validate_manifest(item, where) for item in _split_list(document.value, where)]
+    if not 1 <= len(found) <= MAX_OBJECTS:
+        raise InvalidArguments(f"{len(found)} objects: give between 1 and {MAX_OBJECTS}")
     return found
 
 
-def _documents(text: str) -> list[object]:
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
-            raise BadArguments("YAML aliases (*name) are not accepted: write the values out")
-        return list(yaml.load_all(text, Loader=_Loader))
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark is not None else ""
-        raise BadArguments(f"the manifests are not YAML{where}") from error
+def _split_list(body: JsonObject, where: str) -> list[JsonObject]:
+    """Return the items of a List, or the object itself. An object with a name is no List, whatever its kind."""
+    items = body.get("items")
+    kind = text_at(body, "kind")
+    if not isinstance(items, list) or not kind.endswith("List") or text_at(body, "metadata", "name"):
+        return [body]
+    defaults: JsonObject = {}
+    if kind != "List":
+        defaults = {"apiVersion": body.get("apiVersion"), "kind": kind.removesuffix("List")}
+    found = [{**defaults, **item} for item in items if isinstance(item, dict)]
+    if len(found) != len(items):
+        raise InvalidArguments(f"{where}: an item of the list is not a Kubernetes object")
+    return found
 
 
-def _checked(body: JsonObject, number: int) -> JsonObject:
+def _validate_manifest(body: JsonObject, where: str) -> JsonObject:
     for path in (("apiVersion",), ("kind",), ("metadata", "name")):
-        if not text_at(body, *path):
-            raise BadArguments(f"document {number} has no {'.'.join(path)}")
+        _require_text(dig(body, *path), ".".join(path), where)
     metadata = body["metadata"]
     kept = (
-        {key: value for key, value in metadata.items() if key not in BOOKKEEPING} if isinstance(metadata, dict) else {}
+        {key: value for key, value in metadata.items() if key not in SERVER_SET_METADATA}
+        if isinstance(metadata, dict)
+        else {}
     )
-    result: JsonObject = {key: value for key, value in body.items() if key != "status"}
-    return result | {"metadata": kept}
+    return {**body, "metadata": kept}
+
+
+def _require_text(value: JsonValue, name: str, where: str) -> None:
+    if value is None or value == "":
+        raise InvalidArguments(f"{where} has no {name}")
+    if not isinstance(value, str):
+        raise InvalidArguments(f"{where}: {name} is not a string", hint="write it in quotes")

@@ -1,13 +1,13 @@
-"""A Kubernetes object with names for what every object has."""
+"""A Kubernetes object with properties for common fields."""
 
 from dataclasses import dataclass
 
-from skyflo_tools.jsontypes import JsonObject, JsonValue, dig, objects_at, strings_at, text_at
+from skyflo_common.jsontypes import JsonObject, JsonValue, dig, objects_at, strings_at, text_at
 
 
 @dataclass(frozen=True)
 class KubeObject:
-    """One object as the API server gave it."""
+    """An object as the API server returned it."""
 
     body: JsonObject
 
@@ -44,7 +44,7 @@ class KubeObject:
         return strings_at(self.body, "metadata", "annotations")
 
     @property
-    def deleting(self) -> bool:
+    def is_deleting(self) -> bool:
         return bool(text_at(self.body, "metadata", "deletionTimestamp"))
 
     @property

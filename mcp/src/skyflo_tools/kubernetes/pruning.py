@@ -1,34 +1,44 @@
-"""Leaving out what nobody asked for: bookkeeping of the API server that only costs a reader's attention."""
+"""Remove server-set fields that a reader rarely needs."""
 
-from skyflo_tools.jsontypes import JsonObject, objects_at, without
+from skyflo_common.jsontypes import JsonObject, objects_at, without
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+SERVER_SET_METADATA = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
 
 
-def pruned(body: JsonObject) -> JsonObject:
-    """The object without managedFields, the last applied copy of itself, and an empty status."""
+def prune(body: JsonObject) -> JsonObject:
+    """Return the object without managedFields, the last-applied annotation and an empty status."""
     result = dict(body)
     if isinstance(metadata := result.get("metadata"), dict):
-        result["metadata"] = _metadata(metadata, ("managedFields", "selfLink"))
+        result["metadata"] = _prune_metadata(metadata, ("managedFields", "selfLink"))
     if not result.get("status"):
         result.pop("status", None)
     if isinstance(result.get("items"), list):
-        result["items"] = [pruned(item) for item in objects_at(body, "items")]
+        result["items"] = [prune(item) for item in objects_at(body, "items")]
     return result
 
 
 def comparable(body: JsonObject | None) -> JsonObject:
-    """What of an object counts when two states of it are compared: no status, no bookkeeping."""
+    """Return the fields that count when two versions of an object are compared: all but the server-set metadata."""
     if body is None:
         return {}
-    result = without(body, ("status",))
+    result = dict(body)
     if isinstance(metadata := result.get("metadata"), dict):
-        result["metadata"] = _metadata(metadata, BOOKKEEPING)
+        result["metadata"] = without(metadata, SERVER_SET_METADATA)
     return result
 
 
-def _metadata(metadata: JsonObject, dropped: tuple[str, ...]) -> JsonObject:
+def without_side_fields(body: JsonObject | None, *, status: bool, last_applied: bool) -> JsonObject | None:
+    """Return an object to show without its status, its last-applied annotation, or both."""
+    if body is None:
+        return None
+    result = without(body, ("status",)) if status else dict(body)
+    if last_applied and isinstance(metadata := result.get("metadata"), dict):
+        result["metadata"] = _prune_metadata(metadata, ())
+    return result
+
+
+def _prune_metadata(metadata: JsonObject, dropped: tuple[str, ...]) -> JsonObject:
     result = without(metadata, dropped)
     if isinstance(annotations := result.get("annotations"), dict):
         kept = without(annotations, (LAST_APPLIED,))

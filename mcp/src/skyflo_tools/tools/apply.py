@@ -1,30 +1,32 @@
-"""k8s_apply: server-side apply of manifests."""
+"""The tool k8s_apply: server-side apply of manifests."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
-from skyflo_tools.concurrency import together
-from skyflo_tools.errors import ApiRefused, BadArguments
-from skyflo_tools.jsontypes import JsonObject, text_at
+from skyflo_common.jsontypes import JsonObject, object_at, text_at, without
+from skyflo_tools.arguments import reject_unsafe_values
+from skyflo_tools.concurrency import gather
+from skyflo_tools.errors import InvalidArguments
 from skyflo_tools.kubernetes.clusters import Cluster
-from skyflo_tools.kubernetes.locate import Place, fetch_or_none, place
-from skyflo_tools.kubernetes.manifests import parse
+from skyflo_tools.kubernetes.lookup import ResourceScope, fetch_or_none, resolve_scope
+from skyflo_tools.kubernetes.manifests import parse_manifests
 from skyflo_tools.kubernetes.objects import KubeObject
-from skyflo_tools.plan import Apply, Plan, Risk, Target, Write
-from skyflo_tools.redaction import secret_values
-from skyflo_tools.tool import Call, Change, ClusterArguments, Description, Namespace
-from skyflo_tools.tools.cautions import cautions, raised
-from skyflo_tools.tools.manifest_cautions import manifest_cautions
+from skyflo_tools.operations import Apply, Target
+from skyflo_tools.plan import Plan, Write
+from skyflo_tools.risk import Risk
+from skyflo_tools.shortening import name_some
+from skyflo_tools.tool import CallContext, ChangeTool, ClusterArguments, Namespace, ToolInfo
 
-NAMED_AT_MOST = 5
+MAX_LISTED_ACTIONS = 5
 
 
 class ApplyArguments(ClusterArguments):
     manifests: Annotated[
         str,
-        Field(min_length=1, max_length=256 * 1024, description="One or several YAML documents, or JSON. No aliases."),
+        Field(min_length=1, max_length=256 * 1024, description="One or several YAML documents, or JSON."),
     ]
     namespace: Namespace
     force: Annotated[
@@ -34,104 +36,107 @@ class ApplyArguments(ClusterArguments):
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """One document, where it belongs, and what is there now."""
+class ResolvedManifest:
+    """A manifest with its scope, and the live object if it exists."""
 
     manifest: JsonObject
-    where: Place
+    scope: ResourceScope
     live: KubeObject | None
 
     @property
     def target(self) -> Target:
         name = text_at(self.manifest, "metadata", "name")
-        return Target(self.where.cluster, self.where.resource, self.where.namespace, name)
+        return Target(self.scope.cluster, self.scope.resource, self.scope.namespace, name)
 
     @property
     def action(self) -> str:
         return f"{'update' if self.live else 'create'} {self.target}"
 
 
-async def apply(arguments: ApplyArguments, call: Call) -> Plan:
-    cluster = call.services.clusters.writable(arguments.cluster)
-    manifests = parse(arguments.manifests)
-    for manifest in manifests:
-        call.secrets.extend(secret_values(manifest) if text_at(manifest, "kind") == "Secret" else [])
-    wanted = await together(_wanted(each, cluster, arguments.namespace, call) for each in manifests)
-    _refuse_twice(wanted)
-    new_namespaces = {each.target.name for each in wanted if each.where.resource.kind == "Namespace" and not each.live}
-    warnings = await together(_cautions(each, arguments.force, new_namespaces, call) for each in wanted)
-    actions = [each.action for each in wanted]
-    listed = ", ".join(actions[:NAMED_AT_MOST]) + (f" and {len(actions) - NAMED_AT_MOST} more" if actions[5:] else "")
+async def apply(arguments: ApplyArguments, call: CallContext) -> Plan:
+    cluster = call.services.clusters.choose_writable(arguments.cluster)
+    resolved = await resolve_manifests(arguments.manifests, cluster, arguments.namespace, call)
+    actions = [each.action for each in resolved]
+    listed = name_some(actions, MAX_LISTED_ACTIONS)
     return Plan(
-        writes=tuple(_write(each, arguments.force, new_namespaces) for each in wanted),
-        summary=f"Apply {len(wanted)} object{'s' if wanted[1:] else ''}: {listed}",
-        done=f"Applied: {listed}",
-        risk=_risk(wanted, arguments.force),
-        warnings=tuple(warning for found in warnings for warning in found),
+        writes=plan_writes(resolved, force=arguments.force),
+        summary=f"Apply {len(resolved)} object{'s' if resolved[1:] else ''}: {listed}",
+        done_summary=f"Applied: {listed}",
+        risk=_assess_risk(resolved, arguments.force),
     )
 
 
-async def _wanted(manifest: JsonObject, cluster: Cluster, default: str | None, call: Call) -> _Wanted:
+async def resolve_manifests(
+    text: str, cluster: Cluster, namespace: str | None, call: CallContext
+) -> list[ResolvedManifest]:
+    """Parse manifests and read the live objects. Their secret values are hidden in this call's whole result."""
+    manifests = await asyncio.to_thread(_read_manifests, text)
+    for manifest in manifests:
+        await call.hide_values_of(manifest)
+    resolved = await gather(_resolve_manifest(each, cluster, namespace, call) for each in manifests)
+    _reject_duplicates(resolved)
+    return resolved
+
+
+def plan_writes(resolved: list[ResolvedManifest], *, force: bool) -> tuple[Write, ...]:
+    """Return the server-side apply of each manifest. One in a namespace that this creates can't be dry-run."""
+    created = {each.target.name for each in resolved if each.scope.resource.kind == "Namespace" and not each.live}
+    return tuple(_write(each, force, created) for each in resolved)
+
+
+def _read_manifests(text: str) -> list[JsonObject]:
+    """Parse the manifests, and check what they mean: escapes can hide a NUL or a mask from a search in the text."""
+    manifests = parse_manifests(text)
+    for manifest in manifests:
+        reject_unsafe_values(manifest)
+    return manifests
+
+
+async def _resolve_manifest(
+    manifest: JsonObject, cluster: Cluster, default: str | None, call: CallContext
+) -> ResolvedManifest:
     kind = f"{text_at(manifest, 'apiVersion')}/{text_at(manifest, 'kind')}"
     named = text_at(manifest, "metadata", "namespace")
-    where = await place(cluster, kind, named or default)
-    metadata = manifest["metadata"]
-    if isinstance(metadata, dict) and where.resource.namespaced:
-        manifest = {**manifest, "metadata": {**metadata, "namespace": where.namespace}}
-    live = await fetch_or_none(where, text_at(manifest, "metadata", "name"), call.identity)
-    return _Wanted(manifest, where, live)
+    scope = await resolve_scope(cluster, kind, named or default)
+    if "status" in scope.resource.subresources:
+        manifest = without(manifest, ("status",))  # the API server ignores it, and the controller writes it
+    if scope.resource.namespaced:
+        manifest = {**manifest, "metadata": {**object_at(manifest, "metadata"), "namespace": scope.namespace}}
+    live = await fetch_or_none(scope, text_at(manifest, "metadata", "name"), call.identity)
+    return ResolvedManifest(manifest, scope, live)
 
 
-def _refuse_twice(wanted: list[_Wanted]) -> None:
-    paths = [each.target.path for each in wanted]
-    for each in wanted:
+def _reject_duplicates(resolved: list[ResolvedManifest]) -> None:
+    paths = [each.target.path for each in resolved]
+    for each in resolved:
         if paths.count(each.target.path) > 1:
-            raise BadArguments(f"{each.target} appears twice in the manifests")
+            raise InvalidArguments(f"{each.target} appears twice in the manifests")
 
 
-def _write(wanted: _Wanted, force: bool, new_namespaces: set[str]) -> Write:
-    early = wanted.live is None and wanted.where.namespace in new_namespaces
-    unchecked = "no preview: its namespace is created by this same change" if early else ""
-    return Write(wanted.target, Apply(wanted.manifest, force), may_be_absent=True, unchecked=unchecked)
+def _write(resolved: ResolvedManifest, force: bool, new_namespaces: set[str]) -> Write:
+    is_in_new_namespace = resolved.live is None and resolved.scope.namespace in new_namespaces
+    no_dry_run_reason = "no preview: its namespace is created by this same change" if is_in_new_namespace else ""
+    return Write(
+        resolved.target, Apply(resolved.manifest, force), may_be_absent=True, no_dry_run_reason=no_dry_run_reason
+    )
 
 
-async def _cautions(wanted: _Wanted, force: bool, new_namespaces: set[str], call: Call) -> list[str]:
-    found = cautions(wanted.live) if wanted.live else []
-    if wanted.where.namespace not in new_namespaces:
-        found += await manifest_cautions(wanted.manifest, wanted.where, call)
-    if force and (conflict := await _conflict(wanted, call)):
-        found.append(f"takes fields of {wanted.target} over by force: {conflict}")
-    return found
-
-
-async def _conflict(wanted: _Wanted, call: Call) -> str:
-    """Who owns what `force` would take, in the API server's words."""
-    if wanted.live is None:
-        return ""
-    request = Apply(wanted.manifest).request(wanted.target, wanted.live, dry_run=True)
-    try:
-        await wanted.where.cluster.client.send(request, call.identity)
-    except ApiRefused as error:
-        return error.message if "FieldManagerConflict" in error.causes else ""
-    return ""
-
-
-def _risk(wanted: list[_Wanted], force: bool) -> Risk:
-    updates = sum(1 for each in wanted if each.live)
-    risk = Risk(level="low", reason="only creates what is not there")
+def _assess_risk(resolved: list[ResolvedManifest], force: bool) -> Risk:
+    updates = sum(1 for each in resolved if each.live)
+    if force:
+        return Risk(level="high", reason="takes ownership of fields from other managers by force")
     if updates:
-        risk = Risk(level="medium", reason=f"changes {updates} existing object{'s' if updates > 1 else ''}")
-    for each in wanted:
-        risk = raised(risk, each.target)
-    return risk.at_least("high", "takes fields over from other managers by force") if force else risk
+        return Risk(level="medium", reason=f"changes {updates} existing object{'s' if updates > 1 else ''}")
+    return Risk(level="low", reason="only creates new objects")
 
 
-APPLY = Change(
-    Description(
+APPLY = ChangeTool(
+    ToolInfo(
         "k8s_apply",
         "Apply manifests",
-        "Creates or updates objects by server-side apply. Fields of another manager are a conflict that names it.",
+        "Creates or updates objects by server-side apply. Fails if another manager owns a field, and names it.",
     ),
     ApplyArguments,
     apply,
+    bodies=("manifests",),
 )

@@ -1,36 +1,32 @@
-"""k8s_describe: one object with what is around it: conditions first, events, owners up, children down."""
+"""The tool k8s_describe: an object with its state, conditions, owners, children and events."""
 
-from collections.abc import Coroutine
-from typing import Any
+from dataclasses import dataclass
 
 from pydantic import BaseModel, JsonValue
 
-from skyflo_tools.concurrency import together
-from skyflo_tools.errors import ApiRefused
-from skyflo_tools.jsontypes import JsonObject, dig, objects_at, text_at
-from skyflo_tools.kubernetes.locate import Place, fetch, fetch_or_none, place
+from skyflo_common.jsontypes import text_at
+from skyflo_tools.concurrency import gather_two
+from skyflo_tools.kubernetes.conditions import format_condition, select_condition_fields
+from skyflo_tools.kubernetes.events import MAX_EVENTS_READ, Event, WarningEvents, format_event, is_about, read_events
+from skyflo_tools.kubernetes.gitops_status import gitops_lines
+from skyflo_tools.kubernetes.listing import ListReader
+from skyflo_tools.kubernetes.lookup import ResourceScope, fetch, resolve_scope
 from skyflo_tools.kubernetes.objects import KubeObject
-from skyflo_tools.kubernetes.pods import pod_line, selector_of
-from skyflo_tools.kubernetes.pruning import pruned
-from skyflo_tools.kubernetes.rendering import TEXT_BYTES, bounded_lines, cut, to_yaml
-from skyflo_tools.redaction import mask_object
-from skyflo_tools.tool import Call, Description, ObjectArguments, Output, Read
-from skyflo_tools.tools.events import Event, line, read_events
+from skyflo_tools.kubernetes.pod_summary import PodSummary, slim_pod
+from skyflo_tools.kubernetes.pruning import prune
+from skyflo_tools.kubernetes.rendering import TEXT_BYTES, limit_lines, to_yaml
+from skyflo_tools.kubernetes.shrinking import MAX_CUTS_NAMED, describe_cuts, shrink
+from skyflo_tools.output import redact_object
+from skyflo_tools.reports.pod_report import redact_messages, summarize
+from skyflo_tools.reports.relations import Relations, read_children, read_owners
+from skyflo_tools.shortening import shorten
+from skyflo_tools.side_reads import SideRead, read_side
+from skyflo_tools.tool import CallContext, ObjectArguments, ReadTool, ToolInfo, ToolOutput
 
-OWNERS_AT_MOST = 4
-CHILDREN_AT_MOST = 20
-EVENTS_AT_MOST = 15
-OBJECT_BYTES = 8 * 1024
-CONDITION_CHARACTERS = 1000
-_CHILDREN = {
-    "Deployment": ("apps/v1/ReplicaSet", "v1/Pod"),
-    "ReplicaSet": ("v1/Pod",),
-    "StatefulSet": ("v1/Pod",),
-    "DaemonSet": ("v1/Pod",),
-    "Job": ("v1/Pod",),
-    "CronJob": ("batch/v1/Job",),
-    "Service": ("v1/Pod",),
-}
+MAX_EVENTS = 15
+SMALLEST_OBJECT_BYTES = 4 * 1024
+SECTION_RESERVE = 1024
+NO_PROBLEM = "its containers and conditions report no problem"
 
 
 class DescribeResult(BaseModel):
@@ -42,123 +38,124 @@ class DescribeResult(BaseModel):
     children: list[str]
     events: list[Event]
     object: dict[str, JsonValue] | None
+    pod: PodSummary | None = None
+    gitops: list[str] = []
+    """Sync, health and operation of an Argo CD Application, and the like of Flux's kinds."""
+    notes: list[str] = []
+    """What could not be read, or was not read to its end."""
+    shortened: list[str] = []
+    """Paths of fields that are too large for this result; `object` is null then."""
 
 
-async def describe(arguments: ObjectArguments, call: Call) -> Output:
+@dataclass(frozen=True)
+class OwnEvents:
+    """The events about an object. `about_others` counts those about earlier objects of the same name."""
+
+    items: list[Event]
+    unread: str = ""
+    about_others: int = 0
+
+
+async def describe(arguments: ObjectArguments, call: CallContext) -> ToolOutput[DescribeResult]:
     cluster = call.services.clusters.choose(arguments.cluster)
-    where = await place(cluster, arguments.kind, arguments.namespace)
-    found = await fetch(where, arguments.name, call.identity)
-    around: list[Coroutine[Any, Any, list[str]]] = [_owners(found, where, call), _children(found, where, call)]
-    owners, children = await together(around)
-    events = (await _events(found, where, call))[-EVENTS_AT_MOST:]
-    body = pruned(mask_object(found.body, call.services.fingerprints))
-    text = to_yaml(body)
+    scope = await resolve_scope(cluster, arguments.kind, arguments.namespace)
+    found = await fetch(scope, arguments.name, call.identity)
+    (owners, children), events = await gather_two(
+        gather_two(read_owners(found, scope, call), read_children(found, scope, call)),
+        _read_own_events(found, scope, call),
+    )
+    redacted = KubeObject(prune(await redact_object(found.body, call.redactor())))
+    warnings = WarningEvents([event for event in events.value.items if event.type == "Warning"])
     result = DescribeResult(
         kind=found.kind,
         name=found.name,
         namespace=found.namespace,
-        conditions=[_condition(condition) for condition in found.conditions],
+        conditions=[select_condition_fields(condition) for condition in redacted.conditions],
         owners=owners,
-        children=children,
-        events=events,
-        object=body if len(text.encode()) <= OBJECT_BYTES else None,
+        children=children.lines,
+        events=await redact_messages(events.value.items[-MAX_EVENTS:], call),
+        object=redacted.body,
+        pod=await summarize(slim_pod(found.body), warnings, call) if _is_pod(found) else None,
+        gitops=gitops_lines(redacted),
+        notes=_notes(children, events),
     )
-    return Output(_text(found, result, text), result)
+    return _fit(found, redacted, result, len(events.value.items))
 
 
-def _text(found: KubeObject, result: DescribeResult, yaml_text: str) -> str:
-    parts = [f"{found.kind} {found.name}" + (f" in namespace {found.namespace}" if found.namespace else "")]
-    if found.deleting:
+def _is_pod(found: KubeObject) -> bool:
+    return found.kind == "Pod" and found.api_version == "v1"
+
+
+def _notes(children: Relations, events: SideRead[OwnEvents]) -> list[str]:
+    notes = [*children.notes, events.problem]
+    notes += [f"not all events were read: {events.value.unread}"] if events.value.unread else []
+    if earlier := events.value.about_others:
+        notes.append(f"{earlier} events are about an earlier object of this name, k8s_events shows them")
+    return [note for note in notes if note]
+
+
+async def _read_own_events(found: KubeObject, scope: ResourceScope, call: CallContext) -> SideRead[OwnEvents]:
+    """Read the events about this object. Those about an earlier object of the same name are left out."""
+
+    async def read() -> OwnEvents:
+        events = await resolve_scope(scope.cluster, "v1/Event", scope.namespace, everywhere=not scope.namespace)
+        reader = ListReader(call.identity, call.services.clock, MAX_EVENTS_READ)
+        fields = {"involvedObject.kind": found.kind, "involvedObject.name": found.name}
+        listed = await read_events(events, reader, fields)
+        mine = [event for event in listed.items if is_about(event, found)]
+        return OwnEvents(mine, listed.unread, len(listed.items) - len(mine))
+
+    return await read_side("events", read(), OwnEvents([]))
+
+
+def _fit(
+    found: KubeObject, redacted: KubeObject, result: DescribeResult, event_count: int
+) -> ToolOutput[DescribeResult]:
+    """Render everything within the limit: what is around the object first, then as much of the object as fits."""
+    head = _render_head(found, result, event_count)
+    small, cuts = shrink(redacted.body, max(SMALLEST_OBJECT_BYTES, TEXT_BYTES - len(head.encode())))
+    if cuts:
+        result.object, result.shortened = None, [cut.path for cut in cuts[:MAX_CUTS_NAMED]]
+    return ToolOutput(f"{head}{describe_cuts(cuts)}\nObject:\n{to_yaml(small)}", result)
+
+
+def _render_head(found: KubeObject, result: DescribeResult, event_count: int) -> str:
+    where = f" in namespace {found.namespace}" if found.namespace else ""
+    parts = [f"{found.kind} {found.name}{where}"]
+    if found.is_deleting:
         parts.append(f"BEING DELETED since {text_at(found.body, 'metadata', 'deletionTimestamp')}")
-    conditions = [_condition_line(condition) for condition in result.conditions]
-    sections = {
-        "Conditions": conditions,
+    parts += [f"Note: {note}" for note in result.notes]
+    left_out = event_count - len(result.events)
+    older = [f"… {left_out} older events, k8s_events shows them"] if left_out else []
+    state = {f"State: {result.pod.title}": result.pod.details or [NO_PROBLEM]} if result.pod else {}
+    sections = state | {
+        "GitOps state": result.gitops,
+        "Conditions": [format_condition(condition) for condition in result.conditions],
         "Owners": result.owners,
         "Children": result.children,
-        "Events (newest first)": [line(event) for event in reversed(result.events)],
+        "Events (newest first)": [format_event(event) for event in reversed(result.events)] + older,
     }
-    for title, lines in sections.items():
-        if lines:
-            parts += [f"{title}:", *(f"  {each}" for each in lines)]
-    return bounded_lines(
-        [*parts, "Object:", *cut(yaml_text, OBJECT_BYTES).splitlines()], TEXT_BYTES, "lines", "k8s_get has the object"
-    )
+    return "\n".join(parts + _fit_sections(sections, TEXT_BYTES - SMALLEST_OBJECT_BYTES - len("\n".join(parts))))
 
 
-def _condition(condition: JsonObject) -> JsonObject:
-    keys = ("type", "status", "reason", "message", "lastTransitionTime")
-    return {key: text_at(condition, key)[:CONDITION_CHARACTERS] for key in keys if key in condition}
+def _fit_sections(sections: dict[str, list[str]], budget: int) -> list[str]:
+    """Render the sections that have lines. Each may use what earlier ones left, less a reserve for those after it."""
+    filled = {title: lines for title, lines in sections.items() if lines}
+    rendered: list[str] = []
+    for place, (title, lines) in enumerate(filled.items()):
+        room = max(SECTION_RESERVE, budget - SECTION_RESERVE * (len(filled) - place - 1))
+        shorter = [shorten(f"  {each}", room // 2) for each in lines]
+        text = limit_lines(shorter, room, "lines", "k8s_get and k8s_events show all")
+        budget -= len(text.encode())
+        rendered += [f"{title}:", *text.splitlines()]
+    return rendered
 
 
-def _condition_line(condition: JsonObject) -> str:
-    kind, status = text_at(condition, "type"), text_at(condition, "status")
-    why = " ".join(part for part in (text_at(condition, "reason"), text_at(condition, "message")) if part)
-    return (
-        f"{kind}={status}" + (f" {why[:300]}" if why else "") + f" (since {text_at(condition, 'lastTransitionTime')})"
-    )
-
-
-async def _owners(found: KubeObject, where: Place, call: Call) -> list[str]:
-    """The chain of owners upwards, the nearest first."""
-    chain: list[str] = []
-    current = found
-    while current.owners and len(chain) < OWNERS_AT_MOST:
-        owner = next((each for each in current.owners if each.get("controller") is True), current.owners[0])
-        kind, name = text_at(owner, "kind"), text_at(owner, "name")
-        chain.append(f"{kind.lower()}/{name}")
-        above = await place(where.cluster, f"{text_at(owner, 'apiVersion')}/{kind}", where.namespace or None)
-        try:
-            following = await fetch_or_none(above, name, call.identity)
-        except ApiRefused as error:
-            chain[-1] += f" ({error.code})"
-            return chain
-        if following is None or following.uid != text_at(owner, "uid"):
-            chain[-1] += " (no longer there)"
-            return chain
-        current = following
-    return chain
-
-
-async def _children(found: KubeObject, where: Place, call: Call) -> list[str]:
-    selector = selector_of(found)
-    found_lines: list[str] = []
-    for kind in _CHILDREN.get(found.kind, ()) if selector or found.kind == "CronJob" else ():
-        child = await place(where.cluster, kind, where.namespace)
-        params = {"limit": "100"} | ({"labelSelector": selector} if selector else {})
-        path = child.resource.collection(child.namespace)
-        answer = await child.cluster.client.get(path, call.identity, **params)
-        items = [KubeObject({"kind": child.resource.kind, **item}) for item in objects_at(answer, "items")]
-        found_lines += [_child_line(item) for item in items if _belongs(item, found)]
-    if len(found_lines) > CHILDREN_AT_MOST:
-        return [*found_lines[:CHILDREN_AT_MOST], f"… {len(found_lines) - CHILDREN_AT_MOST} more"]
-    return found_lines
-
-
-def _belongs(item: KubeObject, parent: KubeObject) -> bool:
-    """Owned by the parent; pods of a Deployment are its ReplicaSets', those of a Service nobody's."""
-    if parent.kind == "Service" or (parent.kind == "Deployment" and item.kind == "Pod"):
-        return True
-    return any(text_at(owner, "uid") == parent.uid for owner in item.owners)
-
-
-def _child_line(item: KubeObject) -> str:
-    if item.kind == "Pod":
-        return pod_line(item)
-    ready, wanted = dig(item.body, "status", "readyReplicas"), dig(item.body, "spec", "replicas")
-    replicas = f" {ready or 0}/{wanted} ready" if wanted is not None else ""
-    return f"{item.kind.lower()}/{item.name}{replicas}"
-
-
-async def _events(found: KubeObject, where: Place, call: Call) -> list[Event]:
-    events = await place(where.cluster, "v1/Event", where.namespace or None, everywhere=not where.namespace)
-    return await read_events(events, {"involvedObject.uid": found.uid}, call.identity)
-
-
-DESCRIBE = Read(
-    Description(
+DESCRIBE = ReadTool(
+    ToolInfo(
         "k8s_describe",
         "Describe an object",
-        "One object without noise, and what is around it: conditions first, owners, children, its latest events.",
+        "Shows one object: state and conditions first, then owners, children with their state, latest events, YAML.",
     ),
     ObjectArguments,
     describe,

@@ -1,1 +1,1 @@
-"""A small Kubernetes API server: the wire (`app`), the objects (`state`), and what lives in it (`life`)."""
+"""A small Kubernetes API server: HTTP side (`app`), object store (`state`) and `controllers`."""

@@ -1,4 +1,4 @@
-"""The API server's HTTP side: paths, the forms of its answers, and errors as Status objects."""
+"""The API server's HTTP application: routing, response formats, errors as Status objects."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from urllib.parse import urlsplit
@@ -9,177 +9,182 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from skyflo_common.jsontypes import JsonObject
 from skyflo_sandbox.clock import Clock
 from skyflo_sandbox.cluster import discovery
-from skyflo_sandbox.cluster.access import REVIEWS, answered
+from skyflo_sandbox.cluster.access_reviews import REVIEWS, answer_review
 from skyflo_sandbox.cluster.api import ClusterApi
-from skyflo_sandbox.cluster.asking import Form, form, list_options, object_body
-from skyflo_sandbox.cluster.definition import define_custom_kind
-from skyflo_sandbox.cluster.deleting import deleted
-from skyflo_sandbox.cluster.podlogs import PodLogs
+from skyflo_sandbox.cluster.custom_kind import define_custom_kind
+from skyflo_sandbox.cluster.delete_handler import delete_objects
+from skyflo_sandbox.cluster.errors import ApiError, api_error, method_not_allowed, not_in_sandbox
+from skyflo_sandbox.cluster.pod_logs import PodLogs
 from skyflo_sandbox.cluster.ports import Logs
-from skyflo_sandbox.cluster.reading import Shown, listing
-from skyflo_sandbox.cluster.routing import Place, place, segments
-from skyflo_sandbox.cluster.scale import scale_of
-from skyflo_sandbox.cluster.statuses import Refused, failure, method_not_allowed, not_here
-from skyflo_sandbox.cluster.watching import Watch, Watches
-from skyflo_sandbox.cluster.writing import Written, created, patched, replaced
-from skyflo_sandbox.jsontypes import JsonObject
+from skyflo_sandbox.cluster.request_options import Representation, list_options, negotiate_representation, read_object
+from skyflo_sandbox.cluster.responses import ResponseFormatter, build_list
+from skyflo_sandbox.cluster.routing import ResourcePath, resolve_path, split_path
+from skyflo_sandbox.cluster.scale import build_scale
+from skyflo_sandbox.cluster.watches import WatchManager, WatchRequest
+from skyflo_sandbox.cluster.write_handlers import WriteResult, create_object, patch_object, replace_object
 
-__all__ = ["create_cluster", "end_streams"]
+__all__ = ["close_streams", "create_cluster_app"]
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_HEALTH = ("healthz", "livez", "readyz")
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+_HEALTH_PATHS = ("healthz", "livez", "readyz")
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-def create_cluster(api: ClusterApi, logs: Logs, clock: Clock) -> Starlette:
-    """The API server as an ASGI application. Call `end_streams` before the server that runs it waits for requests."""
+def create_cluster_app(api: ClusterApi, logs: Logs, clock: Clock) -> Starlette:
+    """Build the API server as an ASGI application.
+
+    Call `close_streams` before the server that runs it waits for open requests.
+    """
     server = _Server(api, logs, clock)
     define_custom_kind(api.state)
-    app = Starlette(routes=[Route("/{path:path}", server.answer, methods=_METHODS)])
-    app.state.end_streams = server.end
+    app = Starlette(routes=[Route("/{path:path}", server.handle, methods=_METHODS)])
+    app.state.close_streams = server.close_streams
     return app
 
 
-def end_streams(app: Starlette) -> None:
-    """Ends all watches and followed logs of `create_cluster`'s application, for good. Others have none."""
-    end = getattr(app.state, "end_streams", None)
-    if callable(end):
-        end()
+def close_streams(app: Starlette) -> None:
+    """Close all watches and followed logs of a cluster application for good; do nothing for other applications."""
+    close = getattr(app.state, "end_streams", None)
+    if callable(close):
+        close()
 
 
 class _Server:
-    """Answers every request; what is refused is answered with its Status."""
+    """Handle every request; turn an `ApiError` into a Status response."""
 
     def __init__(self, api: ClusterApi, logs: Logs, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._watches = Watches(api.state, clock)
+        self._watches = WatchManager(api.state, clock)
         self._logs = PodLogs(api.state, logs, clock)
 
-    def end(self) -> None:
-        self._watches.end()
-        self._logs.end()
+    def close_streams(self) -> None:
+        self._watches.close()
+        self._logs.close()
 
-    async def answer(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
         try:
-            _refuse_strangers(request)
+            _check_origin(request)
             return await self._route(request)
-        except Refused as refused:
+        except ApiError as refused:
             headers = {"Retry-After": "1"} if refused.code == 429 else None
             return _json(refused.status, refused.code, headers)
 
     async def _route(self, request: Request) -> Response:
-        parts = segments(request.scope.get("raw_path") or request.url.path.encode())
+        parts = split_path(request.scope.get("raw_path") or request.url.path.encode())
         if parts[0] not in ("api", "apis") or len(parts) <= (2 if parts[0] == "api" else 3):
             if request.method not in ("GET", "HEAD"):
                 raise method_not_allowed()
-            return _told(parts, request)
+            return _serve_discovery(parts, request)
         review = REVIEWS.get((parts[1], parts[3])) if len(parts) == 4 and parts[2] == "v1" else None
         if review is not None:
             if request.method != "POST":
                 raise method_not_allowed()
-            return _json(answered(review, parts[1], await object_body(request, review)), 201)
-        return await self._resource(place(parts), request)
+            return _json(answer_review(review, parts[1], await read_object(request, review)), 201)
+        return await self._resource(resolve_path(parts), request)
 
-    async def _resource(self, where: Place, request: Request) -> Response:
+    async def _resource(self, target: ResourcePath, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
-            return self._read(where, request)
+            return self._read(target, request)
         if request.method == "DELETE":
-            return _json(await deleted(self._api, where, request, self._clock.now()))
-        write = _WRITES.get(request.method)
+            return _json(await delete_objects(self._api, target, request, self._clock.now()))
+        write = _WRITE_HANDLERS.get(request.method)
         if write is None:
             raise method_not_allowed()
-        written = await write(self._api, where, request)
-        shown = self._shown(request, listing=False)
-        body = written.body if where.subresource == "scale" else shown.one(where.kind, written.body)
-        return _json(body, 201 if written.new else 200, _warnings(written.warnings))
+        result = await write(self._api, target, request)
+        formatter = self._formatter(request, for_list=False)
+        body = result.body if target.subresource == "scale" else formatter.format_object(target.kind, result.body)
+        return _json(body, 201 if result.is_new else 200, _warnings(result.warnings))
 
-    def _read(self, where: Place, request: Request) -> Response:
-        if not where.name:
-            return self._several(where, request)
-        live = self._api.live(where.kind, where.namespace, where.name)
-        if where.subresource == "log":
+    def _read(self, target: ResourcePath, request: Request) -> Response:
+        if not target.name:
+            return self._list_or_watch(target, request)
+        live = self._api.live(target.kind, target.namespace, target.name)
+        if target.subresource == "log":
             found = self._logs.read(live, request.query_params)
             return PlainTextResponse(found) if isinstance(found, bytes) else _stream(found, "text/plain")
-        if where.subresource == "scale":
-            return _json(scale_of(live))
-        return _json(self._shown(request, listing=False).one(where.kind, live))
+        if target.subresource == "scale":
+            return _json(build_scale(live))
+        return _json(self._formatter(request, for_list=False).format_object(target.kind, live))
 
-    def _several(self, where: Place, request: Request) -> Response:
+    def _list_or_watch(self, target: ResourcePath, request: Request) -> Response:
         options = list_options(request.query_params)
-        shown = self._shown(request, listing=not options.watch)
+        formatter = self._formatter(request, for_list=not options.watch)
         if options.watch:
-            watch = Watch(where.kind, where.namespace, options, shown)
+            watch = WatchRequest(target.kind, target.namespace, options, formatter)
             return _stream(self._watches.open(watch), "application/json")
-        return _json(listing(self._api.state, where.kind, where.namespace, options, shown))
+        return _json(build_list(self._api.state, target.kind, target.namespace, options, formatter))
 
-    def _shown(self, request: Request, *, listing: bool) -> Shown:
-        found: Form = form(request.headers.get("accept", ""), listing=listing)
-        return Shown(found, request.query_params.get("includeObject", ""), self._clock.now()).check()
+    def _formatter(self, request: Request, *, for_list: bool) -> ResponseFormatter:
+        found: Representation = negotiate_representation(request.headers.get("accept", ""), for_list=for_list)
+        return ResponseFormatter(
+            found, request.query_params.get("includeObject", ""), self._clock.now()
+        ).check_include()
 
 
-_WRITES: dict[str, Callable[[ClusterApi, Place, Request], Awaitable[Written]]] = {
-    "POST": created,
-    "PUT": replaced,
-    "PATCH": patched,
+_WRITE_HANDLERS: dict[str, Callable[[ClusterApi, ResourcePath, Request], Awaitable[WriteResult]]] = {
+    "POST": create_object,
+    "PUT": replace_object,
+    "PATCH": patch_object,
 }
 
 
-def _refuse_strangers(request: Request) -> None:
-    """A page in a browser must not reach this port: neither by its own origin nor by a name that leads here."""
+def _check_origin(request: Request) -> None:
+    """Reject requests that a web page could send: foreign Host headers (DNS rebinding) and any Origin header."""
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if host not in _LOOPBACK:
-        raise failure(403, "Forbidden", "only requests to a loopback address are answered in the sandbox", {})
+    if host not in _LOOPBACK_HOSTS:
+        raise api_error(403, "Forbidden", "the sandbox serves only requests to a loopback address", {})
     if "origin" in request.headers:
-        raise failure(403, "Forbidden", "requests of web pages are not answered in the sandbox", {})
+        raise api_error(403, "Forbidden", "the sandbox does not serve requests from web pages", {})
 
 
-def _told(parts: list[str], request: Request) -> Response:
-    """What is neither an object nor a list: versions, groups, health."""
+def _serve_discovery(parts: list[str], request: Request) -> Response:
+    """Serve everything that is neither an object nor a list: version, health, discovery, OpenAPI."""
     if parts == ["version"]:
         return _json(discovery.VERSION)
-    if parts[0] in _HEALTH and len(parts) == 1:
+    if parts[0] in _HEALTH_PATHS and len(parts) == 1:
         return PlainTextResponse("ok")
     if parts[0] == "openapi":
-        return _openapi(parts)
+        return _serve_openapi(parts)
     if parts in (["api"], ["apis"]) and _wants_aggregated(request):
-        return _json(discovery.aggregated(core=parts == ["api"]), media_type=_AGGREGATED)
-    found = _legacy(parts, request)
+        return _json(discovery.aggregated_discovery(core=parts == ["api"]), media_type=_AGGREGATED)
+    found = _legacy_discovery(parts, request)
     if found is None:
-        raise not_here("/" + "/".join(parts)[:200])
+        raise not_in_sandbox("/" + "/".join(parts)[:200])
     return _json(found)
 
 
-def _legacy(parts: list[str], request: Request) -> JsonObject | None:
+def _legacy_discovery(parts: list[str], request: Request) -> JsonObject | None:
     if parts == ["api"]:
-        return discovery.core_versions(request.headers.get("host", ""))
+        return discovery.api_versions(request.headers.get("host", ""))
     if parts == ["apis"]:
-        return discovery.groups()
+        return discovery.group_list()
     if parts[0] == "api" and len(parts) == 2:
-        return discovery.resources("", parts[1])
+        return discovery.resource_list("", parts[1])
     if parts[0] == "apis" and len(parts) == 2:
         return discovery.group(parts[1])
-    return discovery.resources(parts[1], parts[2]) if parts[0] == "apis" and len(parts) == 3 else None
+    return discovery.resource_list(parts[1], parts[2]) if parts[0] == "apis" and len(parts) == 3 else None
 
 
-def _openapi(parts: list[str]) -> Response:
+def _serve_openapi(parts: list[str]) -> Response:
     found: JsonObject | None = None
     if parts == ["openapi", "v3"]:
         found = discovery.openapi_index()
     elif parts[1:3] == ["v3", "api"] and len(parts) == 4:
-        found = discovery.openapi("", parts[3])
+        found = discovery.openapi_document("", parts[3])
     elif parts[1:3] == ["v3", "apis"] and len(parts) == 5:
-        found = discovery.openapi(parts[3], parts[4])
+        found = discovery.openapi_document(parts[3], parts[4])
     if found is None:
-        raise not_here("/".join(parts)[:200])
+        raise not_in_sandbox("/".join(parts)[:200])
     return _json(found)
 
 
 def _wants_aggregated(request: Request) -> bool:
-    """Whether the newest form is asked for. One that wants an older one gets the old lists."""
+    """Return whether the client accepts aggregated discovery v2; other clients get the legacy lists."""
     for each in request.headers.get("accept", "").split(","):
         parameters = {part.strip() for part in each.split(";")[1:]}
         if {"g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"} <= parameters:
@@ -188,9 +193,9 @@ def _wants_aggregated(request: Request) -> bool:
 
 
 def _warnings(texts: tuple[str, ...]) -> dict[str, str] | None:
-    """One header for all: Starlette's mapping of headers has each name once."""
-    quoted = [text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace").decode() for text in texts[:10]]
-    return {"Warning": ", ".join(f'299 - "{text}"' for text in quoted)} if quoted else None
+    """Join all warnings into one header, because Starlette's header mapping has each name once."""
+    quote = [text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace").decode() for text in texts[:10]]
+    return {"Warning": ", ".join(f'299 - "{text}"' for text in quote)} if quote else None
 
 
 def _json(

@@ -1,18 +1,27 @@
-"""What the API server says that it serves, in the old form and in the aggregated one."""
+"""Discovery documents, in the legacy and in the aggregated format, and minimal OpenAPI."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from skyflo_common.jsontypes import JsonObject, JsonValue
 from skyflo_sandbox.cluster import kinds
 from skyflo_sandbox.cluster.kinds import Kind
-from skyflo_sandbox.jsontypes import JsonObject, JsonValue
 
-__all__ = ["VERSION", "aggregated", "core_versions", "group", "groups", "openapi", "openapi_index", "resources"]
+__all__ = [
+    "VERSION",
+    "aggregated_discovery",
+    "api_versions",
+    "group",
+    "group_list",
+    "openapi_document",
+    "openapi_index",
+    "resource_list",
+]
 
-_ALL = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_READ = ("get", "list", "watch")
-_CHANGE = ("get", "patch", "update")
-_IN_ALL = (
+_ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_READ_VERBS = ("get", "list", "watch")
+_SUBRESOURCE_VERBS = ("get", "patch", "update")
+_IN_ALL_CATEGORY = (
     "Pod",
     "Service",
     "Deployment",
@@ -38,7 +47,7 @@ VERSION: JsonObject = {
 
 @dataclass(frozen=True)
 class _Resource:
-    """One resource of a group's version, as both forms tell it."""
+    """One resource of a group version, as both discovery formats describe it."""
 
     group: str
     version: str
@@ -53,12 +62,12 @@ class _Resource:
 
 
 def _verbs(kind: Kind) -> tuple[str, ...]:
-    """Namespaces go one by one only, as everywhere."""
-    everything = tuple(verb for verb in _ALL if verb != "deletecollection" or kind is not kinds.NAMESPACE)
-    return everything if kind.stored else _READ
+    """Return the verbs of a kind. As on a real server, namespaces have no `deletecollection`."""
+    everything = tuple(verb for verb in _ALL_VERBS if verb != "deletecollection" or kind is not kinds.NAMESPACE)
+    return everything if kind.stored else _READ_VERBS
 
 
-def _stored(kind: Kind) -> _Resource:
+def _from_kind(kind: Kind) -> _Resource:
     return _Resource(
         kind.group,
         kind.version,
@@ -68,7 +77,7 @@ def _stored(kind: Kind) -> _Resource:
         kind.namespaced,
         _verbs(kind),
         kind.short_names,
-        ("all",) if kind.kind in _IN_ALL else (),
+        ("all",) if kind.kind in _IN_ALL_CATEGORY else (),
         kind.subresources,
     )
 
@@ -77,59 +86,59 @@ def _review(group: str, plural: str, kind: str) -> _Resource:
     return _Resource(group, "v1", plural, plural.removesuffix("s"), kind, False, ("create",))
 
 
-def _everything() -> list[_Resource]:
+def _all_resources() -> list[_Resource]:
     reviews = [
         _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
         _review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
         _review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"),
     ]
-    return sorted([*map(_stored, kinds.ALL), *reviews], key=lambda each: (each.group, each.plural))
+    return sorted([*map(_from_kind, kinds.ALL), *reviews], key=lambda each: (each.group, each.plural))
 
 
-def _group_versions(resources: Iterable[_Resource]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((each.group, each.version) for each in resources))
+def _group_versions(entries: Iterable[_Resource]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((each.group, each.version) for each in entries))
 
 
-def core_versions(address: str) -> JsonObject:
-    """`/api` as it was before aggregated discovery; `address` is the server's host and port."""
+def api_versions(address: str) -> JsonObject:
+    """Build the legacy `/api` document; `address` is the server's host and port."""
     where: JsonObject = {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [where]}
 
 
-def groups() -> JsonObject:
-    named = [(name, version) for name, version in _group_versions(_everything()) if name]
-    found: list[JsonValue] = [_group(name, version) for name, version in named]
+def group_list() -> JsonObject:
+    named = [(name, version) for name, version in _group_versions(_all_resources()) if name]
+    found: list[JsonValue] = [_group_entry(name, version) for name, version in named]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
 def group(name: str) -> JsonObject | None:
-    version = next((version for found, version in _group_versions(_everything()) if found == name and name), None)
-    return None if version is None else {"kind": "APIGroup", "apiVersion": "v1", **_group(name, version)}
+    version = next((version for found, version in _group_versions(_all_resources()) if found == name and name), None)
+    return None if version is None else {"kind": "APIGroup", "apiVersion": "v1", **_group_entry(name, version)}
 
 
-def _group(name: str, version: str) -> JsonObject:
+def _group_entry(name: str, version: str) -> JsonObject:
     only: JsonObject = {"groupVersion": f"{name}/{version}", "version": version}
     return {"name": name, "versions": [only], "preferredVersion": only}
 
 
-def resources(name: str, version: str) -> JsonObject | None:
-    """The APIResourceList of one group's version; None if there is none."""
-    found = [each for each in _everything() if (each.group, each.version) == (name, version)]
+def resource_list(name: str, version: str) -> JsonObject | None:
+    """Build the APIResourceList of a group version, or return None if there is no such version."""
+    found = [each for each in _all_resources() if (each.group, each.version) == (name, version)]
     if not found:
         return None
-    entries: list[JsonValue] = [entry for each in found for entry in _entries(each)]
+    entries: list[JsonValue] = [entry for each in found for entry in _resource_entries(each)]
     group_version = f"{name}/{version}" if name else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries}
 
 
-def _entries(each: _Resource) -> Iterable[JsonObject]:
+def _resource_entries(each: _Resource) -> Iterable[JsonObject]:
     yield {
         "name": each.plural,
         "singularName": each.singular,
         "namespaced": each.namespaced,
         "kind": each.kind,
         "verbs": [*each.verbs],
-        **_optional(each),
+        **_names_and_categories(each),
     }
     for name in each.subresources:
         scale: JsonObject = {"group": "autoscaling", "version": "v1"} if name == "scale" else {}
@@ -143,29 +152,29 @@ def _entries(each: _Resource) -> Iterable[JsonObject]:
         }
 
 
-def _optional(each: _Resource) -> JsonObject:
+def _names_and_categories(each: _Resource) -> JsonObject:
     short: JsonObject = {"shortNames": [*each.short_names]} if each.short_names else {}
     return short | ({"categories": [*each.categories]} if each.categories else {})
 
 
 def _subresource_verbs(name: str) -> list[JsonValue]:
-    return ["get"] if name == "log" else [*_CHANGE]
+    return ["get"] if name == "log" else [*_SUBRESOURCE_VERBS]
 
 
-def aggregated(*, core: bool) -> JsonObject:
-    """The APIGroupDiscoveryList of `/api` (core) or of `/apis`."""
-    found = [each for each in _everything() if (each.group == "") is core]
+def aggregated_discovery(*, core: bool) -> JsonObject:
+    """Build the APIGroupDiscoveryList of `/api` (core) or `/apis`."""
+    found = [each for each in _all_resources() if (each.group == "") is core]
     items: list[JsonValue] = []
     for name, version in _group_versions(found):
         entries: list[JsonValue] = [
-            _discovered(each) for each in found if (each.group, each.version) == (name, version)
+            _aggregated_entry(each) for each in found if (each.group, each.version) == (name, version)
         ]
         served: JsonObject = {"version": version, "resources": entries, "freshness": "Current"}
         items.append({"metadata": {"name": name} if name else {}, "versions": [served]})
     return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
-def _discovered(each: _Resource) -> JsonObject:
+def _aggregated_entry(each: _Resource) -> JsonObject:
     subresources: list[JsonValue] = [
         {"subresource": name, "responseKind": _response_kind(each, name), "verbs": _subresource_verbs(name)}
         for name in each.subresources
@@ -176,7 +185,7 @@ def _discovered(each: _Resource) -> JsonObject:
         "scope": "Namespaced" if each.namespaced else "Cluster",
         "singularResource": each.singular,
         "verbs": [*each.verbs],
-        **_optional(each),
+        **_names_and_categories(each),
         **({"subresources": subresources} if subresources else {}),
     }
 
@@ -188,14 +197,16 @@ def _response_kind(each: _Resource, subresource: str = "") -> JsonObject:
 
 
 def openapi_index() -> JsonObject:
-    """Where the documents of OpenAPI v3 are, for kubectl asks them one thing before it creates or applies."""
-    names = [f"apis/{name}/{version}" if name else f"api/{version}" for name, version in _group_versions(_everything())]
+    """List the OpenAPI v3 documents; kubectl reads one before it creates or applies an object."""
+    names = [
+        f"apis/{name}/{version}" if name else f"api/{version}" for name, version in _group_versions(_all_resources())
+    ]
     return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}"} for name in names}}
 
 
-def openapi(name: str, version: str) -> JsonObject | None:
-    """That every kind's PATCH takes `fieldValidation` and `dryRun`. It tells of no schemas."""
-    found: Sequence[_Resource] = [each for each in _everything() if (each.group, each.version) == (name, version)]
+def openapi_document(name: str, version: str) -> JsonObject | None:
+    """Declare that PATCH of every kind accepts `fieldValidation` and `dryRun`; schemas are omitted."""
+    found: Sequence[_Resource] = [each for each in _all_resources() if (each.group, each.version) == (name, version)]
     if not found:
         return None
     root = f"/apis/{name}/{version}" if name else f"/api/{version}"

@@ -1,14 +1,17 @@
-"""The kinds that the sandbox knows, as an API server's discovery would tell of them."""
+"""The kinds that the sandbox serves, with the data that discovery shows."""
 
 from dataclasses import dataclass
 
-__all__ = ["ALL", "Kind", "find"]
+__all__ = ["ALL", "Kind", "find_kind"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind. `stored` is false for those that are only read: the definition of the custom kind, and lists that are
-    always empty, for tools look for them in passing. Making one is "not in the sandbox"."""
+    """One kind.
+
+    `stored` is false for read-only kinds: the CustomResourceDefinition, and kinds whose lists are always empty and that
+    exist because tools list them. Creating one fails with "not in the sandbox".
+    """
 
     group: str
     version: str
@@ -26,17 +29,17 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """As error messages name it: `deployments.apps`."""
+        """The name in error messages, for example `deployments.apps`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def is_custom(self) -> bool:
-        """Whether a CustomResourceDefinition taught it to the cluster."""
+        """Whether the kind is defined by a CustomResourceDefinition."""
         return self.group == "shop.example.com"
 
     @property
     def has_generation(self) -> bool:
-        """Whether changes of its spec are counted."""
+        """Whether the server counts changes of the spec in `metadata.generation`."""
         return self.kind in ("Deployment", "EndpointSlice", "FeatureFlag", "Pod", "ReplicaSet")
 
 
@@ -62,7 +65,7 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     stored=False,
 )
 
-_EMPTY = (
+_ALWAYS_EMPTY = (
     Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim", True, ("pvc",)),
     Kind("apps", "v1", "StatefulSet", "statefulsets", "statefulset", True, ("sts",)),
     Kind("apps", "v1", "DaemonSet", "daemonsets", "daemonset", True, ("ds",)),
@@ -80,7 +83,7 @@ _EMPTY = (
     Kind("networking.k8s.io", "v1", "Ingress", "ingresses", "ingress", True, ("ing",)),
     Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "poddisruptionbudget", True, ("pdb",)),
 )
-_EMPTY_KINDS = tuple(Kind(**{**each.__dict__, "stored": False}) for each in _EMPTY)
+_EMPTY_KINDS = tuple(Kind(**{**each.__dict__, "stored": False}) for each in _ALWAYS_EMPTY)
 
 ALL: tuple[Kind, ...] = (
     NAMESPACE,
@@ -99,6 +102,6 @@ ALL: tuple[Kind, ...] = (
 )
 
 
-def find(group: str, version: str, plural: str) -> Kind | None:
-    """The kind behind a path."""
+def find_kind(group: str, version: str, plural: str) -> Kind | None:
+    """Find the kind of a resource path."""
     return next((k for k in ALL if (k.group, k.version, k.plural) == (group, version, plural)), None)

@@ -1,25 +1,25 @@
-"""What the two halves of the cluster know of each other: the wire asks life for logs, life writes through the API."""
+"""Interfaces between the HTTP side and the controllers: logs one way, the write path the other way."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from skyflo_common.jsontypes import JsonObject
 from skyflo_sandbox.cluster.kinds import Kind
 from skyflo_sandbox.cluster.state import State
-from skyflo_sandbox.jsontypes import JsonObject
 
-__all__ = ["Api", "LogLine", "Logs", "NoLog", "Part"]
+__all__ = ["Api", "LogLine", "LogUnavailable", "Logs", "UpdateScope"]
 
-Part = Literal["whole", "main", "status"]
-"""What of an object an update writes: all of it, all but its status, or its status alone."""
+UpdateScope = Literal["whole", "main", "status"]
+"""What an update writes: the whole object, all but its status, or only its status."""
 
 
-class NoLog(Exception):
-    """There is nothing to read, in the words of a kubelet: `container "app" in pod "x" is waiting to start: ...`."""
+class LogUnavailable(Exception):
+    """There is no log. The message is a kubelet's: `container "app" in pod "x" is waiting to start: ...`."""
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """`at` in seconds since the epoch."""
+    """One line of a log; `at` is in seconds since the epoch."""
 
     at: float
     text: str
@@ -27,14 +27,17 @@ class LogLine:
 
 class Logs(Protocol):
     def lines(self, namespace: str, pod: str, container: str, *, previous: bool) -> list[LogLine]:
-        """All that is kept, oldest first; bounded. Raises `NoLog`. The pod and the container are there."""
+        """Return all kept lines, oldest first; their number is bounded. Raises `LogUnavailable`.
+
+        The pod and the container exist.
+        """
 
 
 class Api(Protocol):
-    """The write path of the API server, without HTTP: defaults, validation, field managers, dry-run.
+    """The write path of the API server without HTTP: defaults, validation, field managers, dry run.
 
-    Raises `statuses.Refused`, which is the Status that a client would see. Bodies that are handed over are not
-    changed, and what comes back is what is stored: not to be changed in place.
+    Methods raise `errors.ApiError` with the Status that a client would see. They do not change the bodies that they
+    get. Returned objects are the stored ones and must not be changed in place.
     """
 
     state: State
@@ -42,8 +45,10 @@ class Api(Protocol):
     def create(
         self, kind: Kind, namespace: str, body: JsonObject, *, manager: str, dry_run: bool = False
     ) -> JsonObject:
-        """Stores a new object. A uid, a creationTimestamp and a status in the body are kept, so that seeds can have
-        a past. `metadata.generateName` works."""
+        """Store a new object. `metadata.generateName` is supported.
+
+        A uid, a creationTimestamp and a status in the body are kept, so that fixtures can have a history.
+        """
 
     def update(
         self,
@@ -54,10 +59,12 @@ class Api(Protocol):
         *,
         manager: str,
         dry_run: bool = False,
-        part: Part = "whole",
+        scope: UpdateScope = "whole",
     ) -> JsonObject:
-        """Stores a changed object: status included, unless `part` says otherwise. One whose deletion was waiting for
-        its finalizers only is taken out with the last of them."""
+        """Store a changed object, including its status unless `scope` says otherwise.
+
+        An object whose deletion waited only for finalizers is removed with the last of them.
+        """
 
     def delete(
         self,
@@ -71,9 +78,9 @@ class Api(Protocol):
         uid: str = "",
         revision: str = "",
     ) -> JsonObject:
-        """Marks it for deletion, or takes it out where nothing has to be done before. What depends on it is `life`'s.
+        """Mark an object for deletion, or remove it if nothing has to happen first.
 
-        Marked are: a pod that has a node, until `life` ends its grace with `grace_seconds=0`; a namespace, until
-        `life` has emptied it; an object with finalizers, which are `foregroundDeletion` or `orphan` by `propagation`.
-        `uid` and `revision`, where given, must be the stored ones.
+        These are marked: a pod with a node, until the kubelet deletes it with `grace_seconds=0`; a namespace, until the
+        controllers have emptied it; an object with finalizers, to which `propagation` may add `foregroundDeletion` or
+        `orphan`. Controllers delete the dependents. `uid` and `revision`, if given, must match the stored object.
         """

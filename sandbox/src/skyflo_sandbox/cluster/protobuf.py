@@ -1,7 +1,7 @@
-"""Bodies in protobuf, in which `kubectl create`, `auth` and `drain` send the few kinds that they make themselves.
+"""Decode the protobuf bodies that `kubectl create`, `auth` and `drain` send for a few kinds.
 
-Only those messages are known, by the field numbers of Kubernetes' published `generated.proto` files. A field that is
-not known and says something is an error: nothing is dropped in silence.
+Messages are described by the field numbers of Kubernetes' published `generated.proto` files. An unknown field with a
+value is an error, so that no data is lost silently.
 """
 
 from base64 import b64encode
@@ -9,37 +9,37 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from skyflo_sandbox.jsontypes import JsonObject, JsonValue
+from skyflo_common.jsontypes import JsonObject, JsonValue
 
-__all__ = ["MEDIA_TYPE", "decoded_protobuf"]
+__all__ = ["MEDIA_TYPE", "decode_protobuf"]
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
-_DEEPEST = 20
-_ZERO_COUNTS = ("replicas", "gracePeriodSeconds")
+_MAX_DEPTH = 20
+_KEEP_ZERO = ("replicas", "gracePeriodSeconds")
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
 class _Field:
-    """`type` is `string`, `bytes`, `int`, `bool`, `int or string`, `quantity`, or the name of a message."""
+    """A field. `type` is `string`, `bytes`, `int`, `bool`, `int or string`, `quantity` or a message name."""
 
     name: str
     type: str = "string"
-    many: bool = False
-    mapping: bool = False
+    repeated: bool = False
+    is_map: bool = False
 
 
 @dataclass(frozen=True)
 class _Message:
-    """Fields by number; `ignored` are those that clients fill in and servers do not read."""
+    """Fields by number; `ignored` are numbers that clients fill in and servers do not read."""
 
     fields: Mapping[int, _Field]
     ignored: frozenset[int] = field(default_factory=frozenset)
 
 
 def _message(text: str, ignored: tuple[int, ...] = ()) -> _Message:
-    """`1 name, 2 replicas:int, 3 args[], 4 labels{}`."""
+    """Parse a message description such as `1 name, 2 replicas:int, 3 args[], 4 labels{}`."""
     fields: dict[int, _Field] = {}
     for part in text.split(", "):
         number, _, named = part.partition(" ")
@@ -111,101 +111,101 @@ _MESSAGES: Mapping[str, _Message] = MappingProxyType(
 )
 
 
-def decoded_protobuf(content: bytes, kind: str) -> JsonObject:
-    """The object of a body in Kubernetes' envelope. Raises `ValueError` where not all of it is understood."""
+def decode_protobuf(content: bytes, kind: str) -> JsonObject:
+    """Decode an object from Kubernetes' protobuf envelope. Raises `ValueError` for anything unknown."""
     if not content.startswith(_MAGIC):
-        raise ValueError("it does not begin as protobuf of Kubernetes does")
+        raise ValueError("the body does not start with Kubernetes' protobuf prefix")
     if kind not in _MESSAGES:
-        raise ValueError(f"a {kind} can be sent as JSON only in the sandbox")
-    envelope = dict(_parts(content[len(_MAGIC) :]))
-    about, raw = _as_bytes(envelope.get(1, b"")), _as_bytes(envelope.get(2, b""))
-    return _object(about, "TypeMeta", 0) | _object(raw, kind, 0)
+        raise ValueError(f"the sandbox accepts {kind} only as JSON")
+    envelope = dict(_read_fields(content[len(_MAGIC) :]))
+    type_meta, raw = _as_bytes(envelope.get(1, b"")), _as_bytes(envelope.get(2, b""))
+    return _decode_message(type_meta, "TypeMeta", 0) | _decode_message(raw, kind, 0)
 
 
-def _parts(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The numbers and values of a message's fields, in order."""
-    at = 0
-    while at < len(content):
-        tag, at = _varint(content, at)
+def _read_fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the number and the value of each field in order."""
+    offset = 0
+    while offset < len(content):
+        tag, offset = _read_varint(content, offset)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            value, at = _varint(content, at)
+            value, offset = _read_varint(content, offset)
             yield number, value
             continue
         if wire not in (_FIXED64, _BYTES, _FIXED32):
             raise ValueError(f"protobuf: wire type {wire} is unknown")
-        size, at = _varint(content, at) if wire == _BYTES else (8 if wire == _FIXED64 else 4, at)
-        if at + size > len(content):
-            raise ValueError("protobuf: it ends too early")
-        yield number, content[at : at + size]
-        at += size
+        size, offset = _read_varint(content, offset) if wire == _BYTES else (8 if wire == _FIXED64 else 4, offset)
+        if offset + size > len(content):
+            raise ValueError("protobuf: the message is truncated")
+        yield number, content[offset : offset + size]
+        offset += size
 
 
-def _varint(content: bytes, at: int) -> tuple[int, int]:
+def _read_varint(content: bytes, offset: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
-        if at >= len(content):
+        if offset >= len(content):
             break
-        byte, at = content[at], at + 1
+        byte, offset = content[offset], offset + 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
-    raise ValueError("protobuf: a number does not end")
+            return value, offset
+    raise ValueError("protobuf: a varint is not terminated")
 
 
-def _object(content: bytes, message: str, depth: int) -> JsonObject:
-    if depth > _DEEPEST:
-        raise ValueError(f"protobuf: nested more than {_DEEPEST} levels deep")
+def _decode_message(content: bytes, message: str, depth: int) -> JsonObject:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"protobuf: nested more than {_MAX_DEPTH} levels deep")
     known, result = _MESSAGES[message], dict[str, JsonValue]()
-    for number, value in _parts(content):
+    for number, value in _read_fields(content):
         if number in known.fields:
-            _put(result, known.fields[number], value, depth)
+            _set_field(result, known.fields[number], value, depth)
         elif number not in known.ignored and value not in (b"", 0):
-            raise ValueError(f"field {number} of {message} can be sent as JSON only in the sandbox")
+            raise ValueError(f"the sandbox accepts field {number} of {message} only as JSON")
     return result
 
 
-def _put(result: JsonObject, found: _Field, value: int | bytes, depth: int) -> None:
-    """Puts a value into its place. Empty texts and zeros are as good as absent, but in lists and maps."""
-    if found.mapping:
+def _set_field(result: JsonObject, found: _Field, value: int | bytes, depth: int) -> None:
+    """Store a decoded value. Empty strings and zeros count as absent, except in lists and maps."""
+    if found.is_map:
         entries = result.setdefault(found.name, {})
-        entry = dict(_parts(_as_bytes(value)))
+        entry = dict(_read_fields(_as_bytes(value)))
         if isinstance(entries, dict):
-            entries[_as_bytes(entry.get(1, b"")).decode()] = _value(found.type, entry.get(2, b""), depth)
+            entries[_as_bytes(entry.get(1, b"")).decode()] = _decode_value(found.type, entry.get(2, b""), depth)
         return
-    decoded = _value(found.type, value, depth)
-    if found.many:
+    decoded = _decode_value(found.type, value, depth)
+    if found.repeated:
         items = result.setdefault(found.name, [])
         if isinstance(items, list):
             items.append(decoded)
-    elif decoded not in ("", None, False) or found.name in _ZERO_COUNTS:
+    elif decoded not in ("", None, False) or found.name in _KEEP_ZERO:
         result[found.name] = decoded
 
 
-def _value(type_: str, value: int | bytes, depth: int) -> JsonValue:
+def _decode_value(type_: str, value: int | bytes, depth: int) -> JsonValue:
     if type_ in ("int", "bool"):
-        return _number(value, boolean=type_ == "bool")
+        return _decode_number(value, boolean=type_ == "bool")
     if type_ == "string":
         return _as_bytes(value).decode()
     if type_ == "bytes":
         return b64encode(_as_bytes(value)).decode()
     if type_ == "quantity":
-        return _object(_as_bytes(value), "Quantity", depth + 1).get("string", "0")
+        return _decode_message(_as_bytes(value), "Quantity", depth + 1).get("string", "0")
     if type_ == "int or string":
-        either = _object(_as_bytes(value), "IntOrString", depth + 1)
+        either = _decode_message(_as_bytes(value), "IntOrString", depth + 1)
         return either.get("strVal") if either.get("type") == 1 else either.get("intVal", 0)
-    return _object(_as_bytes(value), type_, depth + 1)
+    return _decode_message(_as_bytes(value), type_, depth + 1)
 
 
 def _as_bytes(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError("protobuf: a field has another type")  # noqa: TRY004  garbage is one kind of error
+        raise ValueError("protobuf: a field has an unexpected type")  # noqa: TRY004  callers handle only ValueError
     return value
 
 
-def _number(value: int | bytes, *, boolean: bool) -> int | bool:
+def _decode_number(value: int | bytes, *, boolean: bool) -> int | bool:
     if not isinstance(value, int):
-        raise ValueError("protobuf: a field has another type")  # noqa: TRY004
+        raise ValueError("protobuf: a field has an unexpected type")  # noqa: TRY004
     if boolean:
         return value != 0
     return value - 2**64 if value >= 2**63 else value

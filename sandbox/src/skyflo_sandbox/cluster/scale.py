@@ -1,18 +1,18 @@
-"""The scale subresource: how many replicas are wanted and how many there are, in a form of its own."""
+"""The scale subresource: desired and actual replicas of a workload."""
 
+from skyflo_common.jsontypes import JsonObject, number_at, object_at, text_at
+from skyflo_sandbox.cluster.errors import bad_request, conflict, invalid, invalid_value
 from skyflo_sandbox.cluster.kinds import Kind
-from skyflo_sandbox.cluster.shapes import mismatch
-from skyflo_sandbox.cluster.statuses import bad_request, conflict, invalid, wrong
 from skyflo_sandbox.cluster.tables.rows import selector_text
-from skyflo_sandbox.jsontypes import JsonObject, number_at, object_at, text_at
+from skyflo_sandbox.cluster.type_check import find_type_error
 
-__all__ = ["scale_of", "scaled"]
+__all__ = ["apply_scale", "build_scale"]
 
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def scale_of(workload: JsonObject) -> JsonObject:
-    """The Scale of a Deployment or a ReplicaSet."""
+def build_scale(workload: JsonObject) -> JsonObject:
+    """Build the Scale of a Deployment or ReplicaSet."""
     known = object_at(workload, "metadata")
     wanted = number_at(workload, "spec", "replicas") or 0
     there = number_at(workload, "status", "replicas") or 0
@@ -25,9 +25,12 @@ def scale_of(workload: JsonObject) -> JsonObject:
     }
 
 
-def scaled(kind: Kind, workload: JsonObject, scale: JsonObject) -> JsonObject:
-    """The workload with the Scale's replicas. Raises `Refused`: 409 for another uid or revision, 422, 400."""
-    if found := mismatch("Scale", scale):
+def apply_scale(kind: Kind, workload: JsonObject, scale: JsonObject) -> JsonObject:
+    """Return the workload with the Scale's replicas.
+
+    Raises `ApiError`: 409 for another uid or resourceVersion, 422 for negative replicas, 400 for a malformed Scale.
+    """
+    if found := find_type_error("Scale", scale):
         raise bad_request(f'Scale in version "v1" cannot be handled as a Scale: {found}')
     name, known = text_at(workload, "metadata", "name"), object_at(workload, "metadata")
     named, uid, revision = (text_at(scale, "metadata", key) for key in ("name", "uid", "resourceVersion"))
@@ -40,6 +43,6 @@ def scaled(kind: Kind, workload: JsonObject, scale: JsonObject) -> JsonObject:
         raise conflict(kind, name)
     replicas = number_at(scale, "spec", "replicas") or 0
     if replicas < 0:
-        problem = wrong("spec.replicas", replicas, "must be greater than or equal to 0")
+        problem = invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid("Scale", "autoscaling", name, [problem])
     return {**workload, "spec": {**object_at(workload, "spec"), "replicas": replicas}}

@@ -1,50 +1,50 @@
-"""Which JSON types the fields of the known kinds have, and which fields there are."""
+"""JSON types of the fields of all known kinds."""
 
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "OTHERS", "Listing", "Mapping", "Scalar", "Shape", "Struct"]
+__all__ = ["KINDS", "UNTYPED_FIELDS", "ListOf", "MapOf", "Scalar", "Schema", "Struct"]
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A type by Go's name. `int or string` is `IntOrString`, `quantity` also takes numbers."""
+    """A scalar, by its Go name. `int or string` is `IntOrString`; `quantity` also accepts numbers."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """Any keys, values of one shape."""
+class MapOf:
+    """A map with arbitrary keys and values of one schema."""
 
-    values: "Shape"
+    values: "Schema"
 
 
 @dataclass(frozen=True)
-class Listing:
-    """A list of one shape."""
+class ListOf:
+    """A list with items of one schema."""
 
-    items: "Shape"
+    items: "Schema"
 
 
 @dataclass(frozen=True)
 class Struct:
-    """An object of these fields. `name` is Go's, for messages."""
+    """An object with these fields. `name` is the Go type in error messages."""
 
     name: str
-    fields: dict[str, "Shape"]
+    fields: dict[str, "Schema"]
 
 
-Shape = Scalar | Mapping | Listing | Struct
+Schema = Scalar | MapOf | ListOf | Struct
 
 
 STRING, INT32, INT64, BOOL = Scalar("string"), Scalar("int32"), Scalar("int64"), Scalar("bool")
 INT_OR_STRING, QUANTITY = Scalar("int or string"), Scalar("quantity")
-STRINGS, TEXTS = Mapping(STRING), Listing(STRING)
+STRING_MAP, STRING_LIST = MapOf(STRING), ListOf(STRING)
 
 OWNER = Struct(
     "OwnerReference", {"apiVersion": STRING, "kind": STRING, "name": STRING, "uid": STRING, "controller": BOOL}
 )
-MANAGED = Struct(
+MANAGED_FIELDS = Struct(
     "ManagedFieldsEntry",
     {"manager": STRING, "operation": STRING, "subresource": STRING, "time": STRING, "fieldsV1": Struct("FieldsV1", {})},
 )
@@ -56,11 +56,11 @@ METADATA = Struct(
         "namespace": STRING,
         "uid": STRING,
         "resourceVersion": STRING,
-        "labels": STRINGS,
-        "annotations": STRINGS,
-        "finalizers": TEXTS,
-        "ownerReferences": Listing(OWNER),
-        "managedFields": Listing(MANAGED),
+        "labels": STRING_MAP,
+        "annotations": STRING_MAP,
+        "finalizers": STRING_LIST,
+        "ownerReferences": ListOf(OWNER),
+        "managedFields": ListOf(MANAGED_FIELDS),
     },
 )
 KEY_REF = Struct("KeySelector", {"name": STRING, "key": STRING, "optional": BOOL})
@@ -78,7 +78,7 @@ PROBE = Struct(
     "Probe",
     {
         "httpGet": HTTP_GET,
-        "exec": Struct("ExecAction", {"command": TEXTS}),
+        "exec": Struct("ExecAction", {"command": STRING_LIST}),
         "tcpSocket": Struct("TCPSocketAction", {"port": INT_OR_STRING}),
         **dict.fromkeys(
             ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"), INT32
@@ -91,18 +91,16 @@ CONTAINER = Struct(
         "name": STRING,
         "image": STRING,
         "imagePullPolicy": STRING,
-        "command": TEXTS,
-        "args": TEXTS,
+        "command": STRING_LIST,
+        "args": STRING_LIST,
         "workingDir": STRING,
-        "env": Listing(Struct("EnvVar", {"name": STRING, "value": STRING, "valueFrom": ENV_SOURCE})),
-        "envFrom": Listing(
-            Struct("EnvFromSource", {"prefix": STRING, "configMapRef": NAME_REF, "secretRef": NAME_REF})
-        ),
-        "ports": Listing(
+        "env": ListOf(Struct("EnvVar", {"name": STRING, "value": STRING, "valueFrom": ENV_SOURCE})),
+        "envFrom": ListOf(Struct("EnvFromSource", {"prefix": STRING, "configMapRef": NAME_REF, "secretRef": NAME_REF})),
+        "ports": ListOf(
             Struct("ContainerPort", {"containerPort": INT32, "hostPort": INT32, "name": STRING, "protocol": STRING})
         ),
-        "resources": Struct("ResourceRequirements", {"limits": Mapping(QUANTITY), "requests": Mapping(QUANTITY)}),
-        "volumeMounts": Listing(
+        "resources": Struct("ResourceRequirements", {"limits": MapOf(QUANTITY), "requests": MapOf(QUANTITY)}),
+        "volumeMounts": ListOf(
             Struct("VolumeMount", {"name": STRING, "mountPath": STRING, "readOnly": BOOL, "subPath": STRING})
         ),
         **dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe"), PROBE),
@@ -120,43 +118,43 @@ VOLUME = Struct(
 POD_SPEC = Struct(
     "PodSpec",
     {
-        "containers": Listing(CONTAINER),
-        "initContainers": Listing(CONTAINER),
-        "volumes": Listing(VOLUME),
+        "containers": ListOf(CONTAINER),
+        "initContainers": ListOf(CONTAINER),
+        "volumes": ListOf(VOLUME),
         "nodeName": STRING,
-        "nodeSelector": STRINGS,
+        "nodeSelector": STRING_MAP,
         "restartPolicy": STRING,
         "serviceAccountName": STRING,
         "terminationGracePeriodSeconds": INT64,
         "securityContext": Struct("PodSecurityContext", {}),
-        "imagePullSecrets": Listing(NAME_REF),
-        "tolerations": Listing(Struct("Toleration", {})),
+        "imagePullSecrets": ListOf(NAME_REF),
+        "tolerations": ListOf(Struct("Toleration", {})),
     },
 )
 SELECTOR = Struct(
     "LabelSelector",
     {
-        "matchLabels": STRINGS,
-        "matchExpressions": Listing(
-            Struct("LabelSelectorRequirement", {"key": STRING, "operator": STRING, "values": TEXTS})
+        "matchLabels": STRING_MAP,
+        "matchExpressions": ListOf(
+            Struct("LabelSelectorRequirement", {"key": STRING, "operator": STRING, "values": STRING_LIST})
         ),
     },
 )
 TEMPLATE = Struct("PodTemplateSpec", {"metadata": METADATA, "spec": POD_SPEC})
-STATUS = Struct("Status", {"conditions": Listing(Struct("Condition", {"type": STRING, "status": STRING}))})
-CONTAINER_STATUSES = Listing(Struct("ContainerStatus", {"name": STRING, "restartCount": INT32, "ready": BOOL}))
+STATUS = Struct("Status", {"conditions": ListOf(Struct("Condition", {"type": STRING, "status": STRING}))})
+CONTAINER_STATUSES = ListOf(Struct("ContainerStatus", {"name": STRING, "restartCount": INT32, "ready": BOOL}))
 
 
-def _kind(name: str, **fields: Shape) -> dict[str, Struct]:
+def _kind(name: str, **fields: Schema) -> dict[str, Struct]:
     return {name: Struct(name, {"apiVersion": STRING, "kind": STRING, "metadata": METADATA, **fields})}
 
 
-_WORKLOAD: dict[str, Shape] = {"replicas": INT32, "minReadySeconds": INT32, "selector": SELECTOR, "template": TEMPLATE}
+_WORKLOAD: dict[str, Schema] = {"replicas": INT32, "minReadySeconds": INT32, "selector": SELECTOR, "template": TEMPLATE}
 KINDS: dict[str, Struct] = {
-    **_kind("Namespace", spec=Struct("NamespaceSpec", {"finalizers": TEXTS}), status=STATUS),
+    **_kind("Namespace", spec=Struct("NamespaceSpec", {"finalizers": STRING_LIST}), status=STATUS),
     **_kind(
         "Node",
-        spec=Struct("NodeSpec", {"unschedulable": BOOL, "taints": Listing(Struct("Taint", {})), "podCIDR": STRING}),
+        spec=Struct("NodeSpec", {"unschedulable": BOOL, "taints": ListOf(Struct("Taint", {})), "podCIDR": STRING}),
         status=STATUS,
     ),
     **_kind(
@@ -178,11 +176,11 @@ KINDS: dict[str, Struct] = {
             "ServiceSpec",
             {
                 "type": STRING,
-                "selector": STRINGS,
+                "selector": STRING_MAP,
                 "clusterIP": STRING,
-                "clusterIPs": TEXTS,
+                "clusterIPs": STRING_LIST,
                 "externalName": STRING,
-                "ports": Listing(
+                "ports": ListOf(
                     Struct(
                         "ServicePort",
                         {
@@ -198,8 +196,8 @@ KINDS: dict[str, Struct] = {
         ),
         status=STATUS,
     ),
-    **_kind("ConfigMap", data=STRINGS, binaryData=STRINGS, immutable=BOOL),
-    **_kind("Secret", data=STRINGS, stringData=STRINGS, type=STRING, immutable=BOOL),
+    **_kind("ConfigMap", data=STRING_MAP, binaryData=STRING_MAP, immutable=BOOL),
+    **_kind("Secret", data=STRING_MAP, stringData=STRING_MAP, type=STRING, immutable=BOOL),
     **_kind(
         "Event",
         involvedObject=Struct("ObjectReference", {"kind": STRING, "name": STRING, "namespace": STRING, "uid": STRING}),
@@ -235,15 +233,15 @@ KINDS: dict[str, Struct] = {
     **_kind(
         "EndpointSlice",
         addressType=STRING,
-        endpoints=Listing(Struct("Endpoint", {"addresses": TEXTS})),
-        ports=Listing(Struct("EndpointPort", {"name": STRING, "port": INT32})),
+        endpoints=ListOf(Struct("Endpoint", {"addresses": STRING_LIST})),
+        ports=ListOf(Struct("EndpointPort", {"name": STRING, "port": INT32})),
     ),
     **_kind("FeatureFlag", spec=Struct("spec", {})),
     **_kind("Scale", spec=Struct("ScaleSpec", {"replicas": INT32})),
 }
 
-# Fields that there are but whose types nobody looks at. An object that is not named here may have any field.
-OTHERS: dict[str, frozenset[str]] = {
+# Known fields whose types are not checked. A struct that is missing here accepts any field.
+UNTYPED_FIELDS: dict[str, frozenset[str]] = {
     name: frozenset(fields.split())
     for name, fields in {
         "ObjectMeta": "creationTimestamp deletionGracePeriodSeconds deletionTimestamp generation selfLink",

@@ -1,4 +1,4 @@
-"""The endpoint: OpenAI's chat completions on loopback, answered by rules."""
+"""Serve OpenAI's chat completions API on loopback, answered by rules."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -15,29 +15,29 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skyflo_sandbox.clock import Clock
-from skyflo_sandbox.model.planner import decide
-from skyflo_sandbox.model.wire import (
+from skyflo_sandbox.model.chat_completions import (
     MODEL,
     ChatRequest,
     Reply,
     ReplyCall,
-    chunks,
+    completion_body,
+    completion_chunks,
     error_body,
+    estimate_tokens,
     models_body,
-    tokens_of,
-    whole,
 )
+from skyflo_sandbox.model.planner import decide
 
 __all__ = ["create_model"]
 
 PACE = 0.02
-"""Seconds for each word: fast to read, slow enough to be seen."""
+"""Seconds between words of a streamed answer: readable, and visibly a stream."""
 BODY_BYTES = 8 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 
 
 def create_model(clock: Clock, pace: float = PACE) -> Starlette:
-    """The model's application. `pace`: seconds that pass before each piece of a streamed answer."""
+    """Build the model's application. `pace` is the delay in seconds before each piece of a streamed answer."""
 
     async def complete(request: Request) -> Response:
         body = await _body(request)
@@ -54,7 +54,7 @@ def create_model(clock: Clock, pace: float = PACE) -> Starlette:
             return _refused(404, message, code="model_not_found")
         reply = await run_in_threadpool(_reply, asked, int(clock.now()))
         if not asked.stream:
-            return JSONResponse(whole(reply))
+            return JSONResponse(completion_body(reply))
         return StreamingResponse(_events(reply, asked.wants_usage, clock, pace), media_type="text/event-stream")
 
     async def models(_: Request) -> Response:
@@ -70,7 +70,7 @@ def create_model(clock: Clock, pace: float = PACE) -> Starlette:
 
 
 class LoopbackOnly:
-    """Refuses what a web page could have sent: any other Host than this machine, and any Origin."""
+    """Refuse requests that a web page could send: any Origin, and any Host other than this machine."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,12 +97,12 @@ def _reply(asked: ChatRequest, created: int) -> Reply:
         arguments = orjson.dumps(call.arguments).decode()
         seed = f"{len(asked.messages)}:{place}:{call.tool}:{arguments}"
         calls.append(ReplyCall(f"call_{hashlib.sha256(seed.encode()).hexdigest()[:24]}", call.tool, arguments))
-    heard = tokens_of([message.text for message in asked.messages])
-    return Reply(decision.text, tuple(calls), created, heard)
+    prompt_tokens = estimate_tokens([message.text for message in asked.messages])
+    return Reply(decision.text, tuple(calls), created, prompt_tokens)
 
 
 async def _events(reply: Reply, usage: bool, clock: Clock, pace: float) -> AsyncIterator[bytes]:
-    for chunk in chunks(reply, usage=usage):
+    for chunk in completion_chunks(reply, usage=usage):
         if pace:
             await clock.sleep(pace)
         yield b"data: " + orjson.dumps(chunk) + b"\n\n"
@@ -110,7 +110,7 @@ async def _events(reply: Reply, usage: bool, clock: Clock, pace: float) -> Async
 
 
 async def _body(request: Request) -> bytes | None:
-    """The whole body, or None where it is over the limit."""
+    """Read the whole body. Returns None where it is over the limit."""
     body = bytearray()
     try:
         async for piece in request.stream():

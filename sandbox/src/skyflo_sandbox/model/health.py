@@ -1,8 +1,16 @@
-"""Whether a row of a table tells of something that is not well."""
+"""Read from a row of a table whether the object has a problem."""
 
 import re
 
-__all__ = ["deployment_trouble", "is_up", "node_trouble", "pod_trouble", "restarts_of", "seconds_of", "trouble_of"]
+__all__ = [
+    "deployment_problem",
+    "is_running_and_ready",
+    "node_problem",
+    "parse_age",
+    "parse_restarts",
+    "pod_problem",
+    "problem_of",
+]
 
 Row = dict[str, str]
 RECENT_SECONDS = 60
@@ -10,14 +18,23 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "y": 31_536_000}
 _RESTARTS = re.compile(r"^(\d+)(?: \((\S+) ago\))?")
 
 
-def trouble_of(kind: str, row: Row) -> str:
-    """What is wrong with the object, in a few words; empty if nothing is, or nothing can be told."""
-    told = {"pods": pod_trouble, "deployments": deployment_trouble, "nodes": node_trouble}
-    told |= {"statefulsets": deployment_trouble, "daemonsets": _daemon_trouble, "namespaces": _namespace_trouble}
-    return told[kind](row) if kind in told else ""
+def problem_of(kind: str, row: Row) -> str:
+    """Return what is wrong with an object in a few words; empty if its row shows nothing wrong."""
+    checks = {
+        "daemonsets": _daemon_set_problem,
+        "deployments": deployment_problem,
+        "jobs": _job_problem,
+        "namespaces": _namespace_problem,
+        "nodes": node_problem,
+        "persistentvolumeclaims": _claim_problem,
+        "pods": pod_problem,
+        "replicasets": _replica_set_problem,
+        "statefulsets": deployment_problem,
+    }
+    return checks[kind](row) if kind in checks else ""
 
 
-def pod_trouble(row: Row) -> str:
+def pod_problem(row: Row) -> str:
     status = row.get("STATUS", "")
     ready, wanted = _fraction(row.get("READY", ""))
     if status in ("Completed", "Succeeded", "Terminating"):
@@ -26,19 +43,19 @@ def pod_trouble(row: Row) -> str:
         return status
     if ready < wanted:
         return f"Running, but {ready} of {wanted} containers ready"
-    restarts, ago = restarts_of(row)
+    restarts, ago = parse_restarts(row)
     if restarts >= 2 and ago is not None and ago < RECENT_SECONDS:
-        return f"restarted {restarts} times, lately"
+        return f"restarted {restarts} times, the last time within a minute"
     return ""
 
 
-def is_up(row: Row) -> bool:
-    """Whether all of a pod's containers run and are ready at this moment, whatever was before."""
+def is_running_and_ready(row: Row) -> bool:
+    """Whether all containers of a pod run and are ready now."""
     ready, wanted = _fraction(row.get("READY", ""))
     return row.get("STATUS") == "Running" and 0 < wanted <= ready
 
 
-def deployment_trouble(row: Row) -> str:
+def deployment_problem(row: Row) -> str:
     ready, wanted = _fraction(row.get("READY", ""))
     if ready < wanted:
         return f"{ready} of {wanted} replicas ready"
@@ -48,31 +65,47 @@ def deployment_trouble(row: Row) -> str:
     return ""
 
 
-def node_trouble(row: Row) -> str:
+def node_problem(row: Row) -> str:
     status = row.get("STATUS", "")
     return "" if status == "Ready" else status
 
 
-def restarts_of(row: Row) -> tuple[int, int | None]:
-    """How often, and how many seconds ago the last time, where that is told."""
+def parse_restarts(row: Row) -> tuple[int, int | None]:
+    """Return the number of restarts and the seconds since the last one, None where the row lacks it."""
     match = _RESTARTS.match(row.get("RESTARTS", ""))
     if match is None:
         return 0, None
-    return min(int(match[1]), 10**6), seconds_of(match[2]) if match[2] else None
+    return min(int(match[1]), 10**6), parse_age(match[2]) if match[2] else None
 
 
-def seconds_of(age: str) -> int:
-    """`3d4h` in seconds."""
+def parse_age(age: str) -> int:
+    """Convert an age such as `3d4h` to seconds."""
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d{1,9})([smhdy])", age))
 
 
-def _daemon_trouble(row: Row) -> str:
+def _daemon_set_problem(row: Row) -> str:
     ready, wanted = row.get("READY", ""), row.get("DESIRED", "")
     both = ready.isdigit() and wanted.isdigit()
     return f"{ready} of {wanted} pods ready" if both and int(ready) < int(wanted) else ""
 
 
-def _namespace_trouble(row: Row) -> str:
+def _replica_set_problem(row: Row) -> str:
+    """Pods that were not created, by a quota for example. Pods that are not ready show up as pods."""
+    current, wanted = row.get("CURRENT", ""), row.get("DESIRED", "")
+    both = current.isdigit() and wanted.isdigit()
+    return f"{current} of {wanted} pods created" if both and int(current) < int(wanted) else ""
+
+
+def _job_problem(row: Row) -> str:
+    return "failed" if row.get("STATUS", "") in ("Failed", "FailureTarget") else ""
+
+
+def _claim_problem(row: Row) -> str:
+    status = row.get("STATUS", "")
+    return "" if status in ("", "Bound") else status
+
+
+def _namespace_problem(row: Row) -> str:
     return "" if row.get("STATUS") == "Active" else row.get("STATUS", "")
 
 

@@ -1,39 +1,40 @@
-"""How a plan is written: as a story that asks the tools and goes on with what they returned.
+"""The pieces of a plan: calls, results, answers, and the generator that connects them.
 
-A plan is a generator. It yields a `Turn` (calls that go out together), is handed their results, and returns an `Answer`
-in the end. Nothing is kept between requests: the same plan is told again from its beginning with the results that the
-conversation holds, which is what makes the model a pure function of its request.
+A plan is a generator. It yields a `Turn`, the calls of one model message, receives their results, and returns an
+`Answer` at the end. The model keeps no state between requests: it runs the plan from its start with the results in the
+conversation, which makes it a pure function of the request.
 """
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from skyflo_sandbox.jsontypes import JsonObject, JsonValue
+from skyflo_common.jsontypes import JsonObject, JsonValue
+from skyflo_sandbox.model.vocabulary import singular
 
 if TYPE_CHECKING:
-    from skyflo_sandbox.model.words import Request
+    from skyflo_sandbox.model.user_request import UserRequest
 
 __all__ = [
     "CHANGES",
     "Answer",
     "Call",
-    "GiveUp",
     "Memory",
+    "ObjectRef",
+    "PlanStopped",
     "Question",
-    "Ref",
     "Result",
     "Scope",
     "Status",
     "Steps",
     "Turn",
     "ask",
-    "told",
+    "describe_failure",
 ]
 
 CHANGES = frozenset({"k8s_scale", "k8s_apply", "k8s_patch", "k8s_rollout_restart", "k8s_delete"})
 Status = Literal["done", "failed", "denied", "expired", "superseded", "stale", "stopped", "unknown"]
-Found = TypeVar("Found")
+ResolvedTarget = TypeVar("ResolvedTarget")
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a call. `call` is what ran: a person may have edited a change before approving it.
+    """The outcome of a call. `call` is what ran: a person may have edited a change before approving it.
 
-    `text` is the tool's own, `problem` and `hint` say what went wrong, `reason` why a person said no. `sure` is false
-    where a change failed and may have taken effect all the same.
+    `text` is the tool's output, `problem` and `hint` describe a failure, `reason` is what a person wrote on denial.
+    `sure` is false where a change failed but may have taken effect.
     """
 
     call: Call
@@ -69,15 +70,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Turn:
-    """Calls that go out together, and what is said before them."""
+    """The calls of one model message and the text before them."""
 
     calls: tuple[Call, ...]
     text: str = ""
 
 
 @dataclass(frozen=True)
-class Ref:
-    """An object that was found. `kind` is the plural by which tools take it."""
+class ObjectRef:
+    """An object of the cluster. `kind` is its plural, as the tools take it."""
 
     kind: str
     name: str
@@ -86,52 +87,49 @@ class Ref:
 
     def __str__(self) -> str:
         where = f" in `{self.namespace}`" if self.namespace else ""
-        return f"{self.kind.removesuffix('s')} `{self.name}`{where}"
+        return f"{singular(self.kind)} `{self.name}`{where}"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked back: the request goes on once its `slot` is filled with one of the options."""
+    """A question to the user. The request goes on once an answer fills its `slot` with one of the options."""
 
-    request: "Request"
+    request: "UserRequest"
     slot: Literal["cluster", "namespace", "kind"]
     options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The last word of a plan: what it was about, and what a plain yes would now mean."""
+    """The final answer of a plan: the object it is about, and the request that a plain yes would start."""
 
     text: str
-    focus: Ref | None = None
-    proposal: "Request | None" = None
+    focus: ObjectRef | None = None
+    proposal: "UserRequest | None" = None
     question: Question | None = None
-
-    def about(self, focus: Ref) -> "Answer":
-        return self if self.focus else replace(self, focus=focus)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What the conversation has left behind: what it was about, what a yes would mean, what was asked back."""
+    """What earlier exchanges leave: the object they were about, what a yes means, an open question."""
 
-    focus: Ref | None = None
-    proposal: "Request | None" = None
+    focus: ObjectRef | None = None
+    proposal: "UserRequest | None" = None
     question: Question | None = None
-    last: "Request | None" = None
+    last: "UserRequest | None" = None
 
 
-class GiveUp(Exception):
-    """The plan can't go on. The answer says why, and what would help."""
+class PlanStopped(Exception):
+    """Raised where a plan can't go on. The answer says why and what would help."""
 
     def __init__(self, answer: Answer | str) -> None:
         self.answer = answer if isinstance(answer, Answer) else Answer(answer)
         super().__init__(self.answer.text)
 
 
-Steps = Generator[Turn, tuple[Result, ...], Found]
+Steps = Generator[Turn, tuple[Result, ...], ResolvedTarget]
 
-_HOPELESS = frozenset(
+_FATAL_CODES = frozenset(
     {
         "no_cluster",
         "which_cluster",
@@ -145,18 +143,18 @@ _HOPELESS = frozenset(
 
 
 def ask(*calls: Call, text: str = "") -> Steps[tuple[Result, ...]]:
-    """The results of calls that go out together. Raises `GiveUp` for what no other call could get round."""
+    """Run calls in one turn and return their results. Raises `PlanStopped` on errors that every call would meet."""
     results = yield Turn(calls, text)
     for result in results:
         if result.status == "stopped":
-            raise GiveUp("You stopped the run, so I left it there.")
-        if not result.ok and result.code in _HOPELESS:
-            raise GiveUp(told(result))
+            raise PlanStopped("You stopped the run, so I go no further.")
+        if not result.ok and result.code in _FATAL_CODES:
+            raise PlanStopped(describe_failure(result))
     return results
 
 
-def told(result: Result) -> str:
-    """A failure in the tool's own words, with its own next step."""
+def describe_failure(result: Result) -> str:
+    """Format a failure with the tool's message and hint."""
     problem = (result.problem or "the tool gave no reason").strip().rstrip(".")
     hint = f" What to do: {result.hint.strip().rstrip('.')}." if result.hint else ""
     return f"`{result.call.tool}` failed: {problem}.{hint}"
@@ -164,7 +162,7 @@ def told(result: Result) -> str:
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a plan looks: a cluster (empty: the current one) and a namespace (empty: all)."""
+    """A cluster (empty: the current one) and a namespace (empty: all) to read."""
 
     cluster: str = ""
     namespace: str = ""
@@ -173,7 +171,7 @@ class Scope:
         return replace(self, namespace=namespace)
 
     def get(self, kind: str, name: str = "", /, **others: JsonValue) -> Call:
-        """`k8s_get`; without a name a list."""
+        """Build a `k8s_get` call; without a name it returns a list."""
         everywhere: JsonObject = {} if self.namespace or name else {"all_namespaces": True}
         named: JsonObject = {"name": name} if name else {}
         return self._call("k8s_get", {"kind": kind, **named, **everywhere, **others})
@@ -186,7 +184,7 @@ class Scope:
         return self._call("k8s_events", {**everywhere, **others})
 
     def call(self, tool: str, **arguments: JsonValue) -> Call:
-        """Any other tool on the namespace."""
+        """Build a call of any other tool in this namespace."""
         return self._call(tool, arguments)
 
     def _call(self, tool: str, arguments: JsonObject) -> Call:

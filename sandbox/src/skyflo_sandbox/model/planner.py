@@ -1,72 +1,79 @@
-"""What to do next: a pure function of the conversation and of the tools that are offered."""
+"""Decide the next turn from the conversation and the offered tools. A pure function of both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from skyflo_sandbox.model import looking
-from skyflo_sandbox.model.answers import about_itself, marked
-from skyflo_sandbox.model.changing import apply, delete, restart, roll_back, scale, set_image, set_value
-from skyflo_sandbox.model.explaining import why
-from skyflo_sandbox.model.fixing import fix
-from skyflo_sandbox.model.naming import title_for
-from skyflo_sandbox.model.plan import CHANGES, Answer, Call, GiveUp, Memory, Question, Steps, Turn
-from skyflo_sandbox.model.talk import Exchange, talk_of
-from skyflo_sandbox.model.wire import Message
-from skyflo_sandbox.model.words import Request, understood
+from skyflo_sandbox.model import log_plans, read_plans
+from skyflo_sandbox.model.change_plans import apply, delete, restart, roll_back, scale, set_image, set_value
+from skyflo_sandbox.model.chat_completions import Message
+from skyflo_sandbox.model.explain import explain_refusal, why
+from skyflo_sandbox.model.intents import parse_request
+from skyflo_sandbox.model.markdown import capabilities, with_signature
+from skyflo_sandbox.model.plan import CHANGES, Answer, Call, Memory, PlanStopped, Question, Steps, Turn
+from skyflo_sandbox.model.remediation import fix
+from skyflo_sandbox.model.titles import title_for
+from skyflo_sandbox.model.transcript import Exchange, parse_transcript
+from skyflo_sandbox.model.user_request import UserRequest
+from skyflo_sandbox.model.vocabulary import kind_of
 
 __all__ = ["Decision", "decide"]
 
 REMEMBERED = 8
 TURNS_AT_MOST = 22
-Plan = Callable[[Request, Memory], Steps[Answer]]
+Plan = Callable[[UserRequest, Memory], Steps[Answer]]
 _PLANS: Mapping[str, Plan] = {
     "apply": apply,
-    "can_i": looking.can_i,
-    "clusters": looking.clusters,
+    "can_i": read_plans.check_permission,
+    "clusters": read_plans.list_clusters,
     "delete": delete,
-    "describe": looking.describe,
-    "events": looking.the_events,
+    "describe": read_plans.describe,
+    "events": log_plans.list_events,
     "fix": fix,
     "image": set_image,
-    "list": looking.list_,
-    "logs": looking.logs_of,
+    "images": read_plans.list_images,
+    "list": read_plans.list_objects,
+    "logs": log_plans.show_logs,
+    "refused": explain_refusal,
     "restart": restart,
     "roll_back": roll_back,
-    "rollout": looking.rollout,
-    "running": looking.running,
+    "rollout": read_plans.show_rollout,
+    "running": read_plans.list_running,
     "scale": scale,
     "set": set_value,
     "why": why,
 }
-_LOOKING = frozenset({"describe", "events", "list", "logs", "rollout", "running", "why"})
+_ANSWER_WORDS = frozenset(
+    ["a", "cluster", "i", "in", "is", "it", "kind", "mean", "namespace", "of", "one", "please", "that", "the", "this"]
+)
+_READS = frozenset({"describe", "events", "list", "logs", "rollout", "running", "why"})
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the model says now: calls with a few words before them, or its last word."""
+    """The model's next message: tool calls with a short text, or the final answer."""
 
     text: str
     calls: tuple[Call, ...] = ()
 
 
 def decide(messages: Sequence[Message], offered: frozenset[str]) -> Decision:
-    """The next turn of the conversation. The same messages and tools give the same decision."""
+    """Decide the next turn of the conversation. The same messages and tools give the same decision."""
     title = title_for(messages)
     if title is not None:
         return Decision(title)
-    exchanges = talk_of(messages).exchanges
+    exchanges = parse_transcript(messages).exchanges
     if not exchanges:
-        return Decision(marked(about_itself("There is no question yet.")))
+        return Decision(with_signature(capabilities("There is no question yet.")))
     memory = Memory()
     for past in exchanges[-REMEMBERED - 1 : -1]:
-        memory = _remembered(past, memory)
-    end = _next(exchanges[-1], _meant(exchanges[-1].said, memory), memory, offered)
-    return Decision(end.text, end.calls) if isinstance(end, Turn) else Decision(marked(end.text))
+        memory = _remember(past, memory)
+    end = _next(exchanges[-1], _in_context(exchanges[-1].text, memory), memory, offered)
+    return Decision(end.text, end.calls) if isinstance(end, Turn) else Decision(with_signature(end.text))
 
 
-def _remembered(exchange: Exchange, memory: Memory) -> Memory:
-    """What an earlier exchange has left: its plan is told again with the results that it had."""
-    request = _meant(exchange.said, memory)
+def _remember(exchange: Exchange, memory: Memory) -> Memory:
+    """Replay an earlier exchange with its recorded results and return what it leaves in memory."""
+    request = _in_context(exchange.text, memory)
     end = _next(exchange, request, memory, None)
     last = request if request.intent in _PLANS else memory.last
     if isinstance(end, Turn):
@@ -75,61 +82,61 @@ def _remembered(exchange: Exchange, memory: Memory) -> Memory:
     return Memory(focus, end.proposal, end.question, last)
 
 
-def _meant(said: str, memory: Memory) -> Request:
-    """The request, with what only the conversation can tell: a yes, an answer to a question, the same again."""
-    request = understood(said)
-    if memory.question and (chosen := _chosen(said, memory.question)):
+def _in_context(message: str, memory: Memory) -> UserRequest:
+    """Parse a message and resolve a yes, an answer to a question or "again" by the conversation."""
+    request = parse_request(message)
+    if memory.question and (chosen := _chosen(message, memory.question)):
         return chosen
     if request.intent == "yes" and memory.proposal:
         return memory.proposal
     if request.intent == "again" and memory.last:
         return memory.last
-    if request.intent == "also" and memory.last and request.subject.names:
-        last = memory.last.subject
-        subject = replace(
-            request.subject, kind=request.subject.kind or last.kind, cluster=request.subject.cluster or last.cluster
+    if request.intent == "also" and memory.last and request.target.names:
+        last = memory.last.target
+        target = replace(
+            request.target, kind=request.target.kind or last.kind, cluster=request.target.cluster or last.cluster
         )
-        looked = memory.last if memory.last.intent in _LOOKING else Request("why")
-        return replace(looked, subject=subject)
+        read = memory.last if memory.last.intent in _READS else UserRequest("why")
+        return replace(read, target=target)
     return request
 
 
-def _chosen(said: str, question: Question) -> Request | None:
-    """The request with its gap filled, if the message names exactly one of the options and little else."""
-    words = [word.strip(".,!?`'\"") for word in said.lower().split()]
+def _chosen(message: str, question: Question) -> UserRequest | None:
+    """Complete a request with the option that the message names, if it holds nothing else but a few filler words."""
+    words = [word.strip(".,!?`'\"") for word in message.lower().split()]
     named = [option for option in question.options if option.lower() in words]
-    if len(named) != 1 or len(words) > 6:
+    if len(named) != 1 or not set(words) <= {named[0].lower(), *_ANSWER_WORDS}:
         return None
-    subject = question.request.subject
+    target = question.request.target
     if question.slot == "namespace":
-        return replace(question.request, subject=replace(subject, namespace=named[0]))
+        return replace(question.request, target=replace(target, namespace=named[0]))
     if question.slot == "cluster":
-        return replace(question.request, subject=replace(subject, cluster=named[0]))
-    return replace(question.request, subject=replace(subject, kind=named[0]))
+        return replace(question.request, target=replace(target, cluster=named[0]))
+    return replace(question.request, target=replace(target, kind=kind_of(named[0]) or named[0]))
 
 
-def _next(exchange: Exchange, request: Request, memory: Memory, offered: frozenset[str] | None) -> Turn | Answer:
-    """Tells the plan again up to where its results end. `offered` None: any tool would do, nothing is asked for."""
+def _next(exchange: Exchange, request: UserRequest, memory: Memory, offered: frozenset[str] | None) -> Turn | Answer:
+    """Replay the plan up to its first turn without results. With `offered` None, that turn is not checked."""
     plan = _PLANS.get(request.intent)
     if plan is None:
         return _small_talk(request, memory)
     try:
-        turn = _told_again(plan(request, memory), exchange)
+        turn = _replay(plan(request, memory), exchange)
     except StopIteration as end:
         answer: Answer = end.value
         return answer
-    except GiveUp as up:
-        return _with_request(up.answer, request)
-    return turn if offered is None else _may_go(turn, exchange, offered)
+    except PlanStopped as stopped:
+        return _ask_for_cluster(stopped.answer, request)
+    return turn if offered is None else _check_turn(turn, exchange, offered)
 
 
-def _told_again(steps: Steps[Answer], exchange: Exchange) -> Turn:
-    """The turn that has no results yet. Raises `StopIteration` with the answer, or `GiveUp`."""
+def _replay(steps: Steps[Answer], exchange: Exchange) -> Turn:
+    """Return the turn that has no results yet. Raises `StopIteration` with the answer, or `PlanStopped`."""
     turn = next(steps)
     for number in range(len(exchange.steps)):
-        results = exchange.replayed(number, turn)
+        results = exchange.recorded_results(number, turn)
         if results is None:
-            raise GiveUp(
+            raise PlanStopped(
                 "I can't go on: a part of what the tools returned for this no longer fits into the conversation. "
                 "Ask again in a new conversation, or for less at once, such as one namespace."
             )
@@ -137,8 +144,8 @@ def _told_again(steps: Steps[Answer], exchange: Exchange) -> Turn:
     return turn
 
 
-def _may_go(turn: Turn, exchange: Exchange, offered: frozenset[str]) -> Turn | Answer:
-    """The turn, unless its tools are not offered or it would only go round in circles."""
+def _check_turn(turn: Turn, exchange: Exchange, offered: frozenset[str]) -> Turn | Answer:
+    """Return the turn, or an answer where a tool is not offered or the turn repeats earlier calls."""
     missing = sorted({call.tool for call in turn.calls} - offered)
     if missing:
         return Answer(_not_offered(missing, offered))
@@ -147,12 +154,12 @@ def _may_go(turn: Turn, exchange: Exchange, offered: frozenset[str]) -> Turn | A
     return (
         turn
         if _is_new(turn, exchange)
-        else Answer("I have asked the same again and learned nothing new, so I stop here. Ask again in a moment.")
+        else Answer("The next calls would repeat earlier ones, so I stop here. Ask again in a moment.")
     )
 
 
 def _is_new(turn: Turn, exchange: Exchange) -> bool:
-    """Whether anything of it has not been asked since the last change."""
+    """Whether the turn has a call that was not made since the last change."""
     since: list[Call] = []
     for step in exchange.steps:
         since = [] if any(result.call.tool in CHANGES for result in step) else since
@@ -176,8 +183,8 @@ def _not_offered(missing: list[str], offered: frozenset[str]) -> str:
     )
 
 
-def _with_request(answer: Answer, request: Request) -> Answer:
-    """A question about which cluster becomes one that a short answer can settle."""
+def _ask_for_cluster(answer: Answer, request: UserRequest) -> Answer:
+    """Turn the tools' error about several clusters into a question that the name of one answers."""
     if answer.question or "pass cluster:" not in answer.text:
         return answer
     names = answer.text.partition("pass cluster:")[2].strip(" .")
@@ -187,21 +194,21 @@ def _with_request(answer: Answer, request: Request) -> Answer:
     return Answer(text, question=Question(request, "cluster", options))
 
 
-def _small_talk(request: Request, memory: Memory) -> Answer:
+def _small_talk(request: UserRequest, memory: Memory) -> Answer:
     focus = memory.focus
     place, name = (focus.namespace, "" if focus.kind == "namespaces" else focus.name) if focus else ("", "")
-    said = {
-        "yes": "There is nothing that waits for a yes.",
+    replies = {
+        "yes": "Nothing waits for a yes.",
         "no": "All right: I leave it as it is.",
         "thanks": "You are welcome.",
         "greeting": "Hello.",
         "again": "There is nothing to go on with.",
     }
     if request.intent == "no":
-        return Answer(said["no"], focus)
+        return Answer(replies["no"], focus)
     if request.intent == "thanks":
         return Answer(
-            f"{said['thanks']} Ask `is everything ok?` whenever you want another look.", focus, memory.proposal
+            f"{replies['thanks']} Ask `is everything ok?` whenever you want another look.", focus, memory.proposal
         )
-    beginning = said.get(request.intent, "" if request.intent == "help" else "I can't do that.")
-    return Answer(about_itself(beginning, place, name).strip(), focus)
+    beginning = replies.get(request.intent, "" if request.intent == "help" else "No rule for this request.")
+    return Answer(capabilities(beginning, place, name).strip(), focus)

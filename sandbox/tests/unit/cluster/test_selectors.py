@@ -2,10 +2,10 @@
 
 import pytest
 
+from skyflo_common.jsontypes import JsonObject
+from skyflo_sandbox.cluster.errors import ApiError
 from skyflo_sandbox.cluster.kinds import CONFIG_MAP, EVENT, NODE, POD
-from skyflo_sandbox.cluster.selectors import by_fields, by_labels
-from skyflo_sandbox.cluster.statuses import Refused
-from skyflo_sandbox.jsontypes import JsonObject
+from skyflo_sandbox.cluster.selectors import field_filter, label_filter
 
 
 def labelled(**labels: str) -> JsonObject:
@@ -28,8 +28,8 @@ def labelled(**labels: str) -> JsonObject:
         ("app=", False),
     ],
 )
-def test_labels_are_matched(selector: str, fits: bool) -> None:
-    assert by_labels(selector)(labelled(app="web", tier="front", size="9")) is fits
+def test_label_selector_matches(selector: str, fits: bool) -> None:
+    assert label_filter(selector)(labelled(app="web", tier="front", size="9")) is fits
 
 
 @pytest.mark.parametrize(
@@ -44,25 +44,25 @@ def test_labels_are_matched(selector: str, fits: bool) -> None:
         (",a", "found ',', expected: !, identifier, or 'end of string'"),
     ],
 )
-def test_a_label_selector_that_cant_be_read_says_where(selector: str, message: str) -> None:
-    with pytest.raises(Refused) as refused:
-        by_labels(selector)
+def test_label_selector_error_names_token(selector: str, message: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        label_filter(selector)
     assert (refused.value.code, str(refused.value)) == (400, message)
 
 
-def test_fields_are_matched() -> None:
+def test_field_selector_matches() -> None:
     body: JsonObject = {"metadata": {"name": "a=b"}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}}
-    assert by_fields("spec.nodeName=n,status.phase!=Failed", POD)(body)
-    assert by_fields(r"metadata.name=a\=b", POD)(body)
-    assert not by_fields("status.phase!=Running", POD)(body)
-    assert by_fields("spec.unschedulable=false", NODE)({"spec": {}})
-    assert by_fields("source=kubelet,involvedObject.kind=Pod", EVENT)(
+    assert field_filter("spec.nodeName=n,status.phase!=Failed", POD)(body)
+    assert field_filter(r"metadata.name=a\=b", POD)(body)
+    assert not field_filter("status.phase!=Running", POD)(body)
+    assert field_filter("spec.unschedulable=false", NODE)({"spec": {}})
+    assert field_filter("source=kubelet,involvedObject.kind=Pod", EVENT)(
         {"source": {"component": "kubelet"}, "involvedObject": {"kind": "Pod"}}
     )
 
 
-def test_a_field_that_is_no_selector_is_named() -> None:
-    with pytest.raises(Refused, match=r"field label not supported: spec\.replicas"):
-        by_fields("spec.replicas=1", POD)
-    with pytest.raises(Refused, match=r'"status\.phase" is not a known field selector: only "metadata\.name"'):
-        by_fields("status.phase=x", CONFIG_MAP)
+def test_unsupported_field_is_named() -> None:
+    with pytest.raises(ApiError, match=r"field label not supported: spec\.replicas"):
+        field_filter("spec.replicas=1", POD)
+    with pytest.raises(ApiError, match=r'"status\.phase" is not a known field selector: only "metadata\.name"'):
+        field_filter("status.phase=x", CONFIG_MAP)

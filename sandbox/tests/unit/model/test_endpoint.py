@@ -1,4 +1,4 @@
-"""The endpoint speaks OpenAI's wire, and refuses what is not for it."""
+"""The chat completions endpoint: streams, errors and requests that it refuses."""
 
 import json
 from collections.abc import AsyncIterator
@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from skyflo_common.jsontypes import JsonObject
 from skyflo_sandbox.clock import SystemClock
-from skyflo_sandbox.jsontypes import JsonObject
-from skyflo_sandbox.model.answers import MARK
 from skyflo_sandbox.model.app import BODY_BYTES, create_model
+from skyflo_sandbox.model.markdown import SIGNATURE
 
 CHAT = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "k8s_get", "parameters": {}}}]
@@ -27,47 +27,47 @@ def asking(said: str, **others: object) -> dict[str, object]:
 
 
 def events(text: str) -> list[JsonObject]:
-    """The chunks of a stream, which ends as it has to."""
+    """Parse the chunks of a stream and check that it ends with `[DONE]`."""
     lines = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
     assert lines[-1] == "[DONE]"
     return [json.loads(line) for line in lines[:-1]]
 
 
-async def test_a_text_comes_in_pieces_that_make_up_the_whole(http: httpx.AsyncClient) -> None:
+async def test_streamed_text_equals_the_whole_answer(http: httpx.AsyncClient) -> None:
     whole = (await http.post(CHAT, json=asking("hello"))).json()
     response = await http.post(CHAT, json=asking("hello", stream=True))
     assert response.headers["content-type"].startswith("text/event-stream")
-    chunks = events(response.text)
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    completion_chunks = events(response.text)
+    deltas = [chunk["choices"][0]["delta"] for chunk in completion_chunks]
     text = "".join(delta.get("content", "") for delta in deltas)
     assert text == whole["choices"][0]["message"]["content"]
-    assert text.endswith(MARK)
+    assert text.endswith(SIGNATURE)
     assert len(deltas) > 50
-    assert chunks[-1]["choices"][0]["finish_reason"] == "stop" == whole["choices"][0]["finish_reason"]
-    assert {chunk["id"] for chunk in chunks} == {whole["id"]}
+    assert completion_chunks[-1]["choices"][0]["finish_reason"] == "stop" == whole["choices"][0]["finish_reason"]
+    assert {chunk["id"] for chunk in completion_chunks} == {whole["id"]}
 
 
-async def test_calls_come_as_deltas(http: httpx.AsyncClient) -> None:
+async def test_tool_calls_are_streamed_as_deltas(http: httpx.AsyncClient) -> None:
     asked = asking("list pods in shop", tools=TOOLS, stream=True, stream_options={"include_usage": True})
-    *chunks, last = events((await http.post(CHAT, json=asked)).text)
-    deltas = [delta for chunk in chunks for delta in chunk["choices"][0]["delta"].get("tool_calls", [])]
+    *completion_chunks, last = events((await http.post(CHAT, json=asked)).text)
+    deltas = [delta for chunk in completion_chunks for delta in chunk["choices"][0]["delta"].get("tool_calls", [])]
     assert deltas[0]["function"]["name"] == "k8s_get"
     assert deltas[0]["id"].startswith("call_")
     arguments = json.loads("".join(delta["function"]["arguments"] for delta in deltas))
     assert arguments == {"kind": "pods", "limit": 500, "namespace": "shop"}
-    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert completion_chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     assert last["choices"] == []
     assert last["usage"]["total_tokens"] == last["usage"]["prompt_tokens"] + last["usage"]["completion_tokens"] > 0
 
 
-async def test_the_same_request_has_the_same_answer(http: httpx.AsyncClient) -> None:
+async def test_same_request_gets_the_same_answer(http: httpx.AsyncClient) -> None:
     asked = asking("why is checkout failing?", tools=TOOLS)
     first, second = [(await http.post(CHAT, json=asked)).json() for _ in range(2)]
     assert first["choices"] == second["choices"]
     assert first["id"] == second["id"]
 
 
-async def test_content_may_come_in_parts(http: httpx.AsyncClient) -> None:
+async def test_content_may_be_a_list_of_parts(http: httpx.AsyncClient) -> None:
     parts = [
         {"type": "text", "text": "list pods"},
         {"type": "image_url", "image_url": {}},
@@ -78,7 +78,7 @@ async def test_content_may_come_in_parts(http: httpx.AsyncClient) -> None:
     assert json.loads(message["tool_calls"][0]["function"]["arguments"])["namespace"] == "shop"
 
 
-async def test_it_is_listed(http: httpx.AsyncClient) -> None:
+async def test_model_is_listed(http: httpx.AsyncClient) -> None:
     assert [model["id"] for model in (await http.get("/v1/models")).json()["data"]] == ["sandbox"]
 
 
@@ -99,16 +99,14 @@ async def test_it_is_listed(http: httpx.AsyncClient) -> None:
         (b'"' + b"x" * BODY_BYTES + b'"', 413),
     ],
 )
-async def test_what_it_can_not_take_is_refused_in_openai_s_words(
-    http: httpx.AsyncClient, body: bytes, status: int
-) -> None:
+async def test_invalid_request_gets_an_openai_error(http: httpx.AsyncClient, body: bytes, status: int) -> None:
     response = await http.post(CHAT, content=body)
     assert response.status_code == status
     assert response.json()["error"]["type"] == "invalid_request_error"
     assert response.json()["error"]["message"]
 
 
-async def test_other_paths_and_methods_are_not_there(http: httpx.AsyncClient) -> None:
+async def test_other_paths_and_methods_are_refused(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/embeddings")).status_code == 404
     assert (await http.get(CHAT)).status_code == 405
     assert "error" in (await http.post("/")).json()
@@ -118,12 +116,12 @@ async def test_other_paths_and_methods_are_not_there(http: httpx.AsyncClient) ->
     "headers",
     [{"host": "evil.example.org"}, {"host": "127.0.0.1.evil.org"}, {"origin": "http://127.0.0.1"}, {"host": ""}],
 )
-async def test_a_page_in_a_browser_can_not_ask(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_request_from_a_web_page_is_refused(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
     response = await http.post(CHAT, json=asking("hello"), headers=headers)
     assert response.status_code == 403
     assert "error" in response.json()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9", "[::1]:80", "LOCALHOST:1"])
-async def test_every_name_of_this_machine_will_do(http: httpx.AsyncClient, host: str) -> None:
+async def test_loopback_hosts_are_accepted(http: httpx.AsyncClient, host: str) -> None:
     assert (await http.get("/v1/models", headers={"host": host})).status_code == 200

@@ -1,16 +1,16 @@
-"""The bus of one process: listeners are called directly, the live buffer is a few lists."""
+"""Implement the bus inside one process: direct calls to listeners, and a live buffer in memory."""
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from src.api.ports import Clock, Delta, Notice, Ring, Signal
+from src.api.ports import Clock, Delta, EphemeralEvent, RunChanged, Signal
 
 __all__ = ["LocalBus"]
 
 OVERHEAD = 250
-"""About how many bytes a delta takes in memory besides its text."""
+"""Approximate bytes that a delta takes in memory on top of its text."""
 
 
 @dataclass(slots=True)
@@ -22,8 +22,8 @@ class _Buffer:
 class LocalBus:
     """`Bus` within one process.
 
-    The live buffer keeps `keep` seconds after a run's last delta, at most about `run_bytes` of one run and `all_bytes`
-    of all; the oldest goes first. What is gone is in the database as soon as its text is finished.
+    The live buffer holds `keep` seconds after a run's last delta, at most about `run_bytes` per run and `all_bytes` in
+    total. The oldest deltas are dropped first; the database has them as soon as their text is finished.
     """
 
     def __init__(
@@ -36,71 +36,82 @@ class LocalBus:
         self._size = 0
         self._buffers: OrderedDict[str, _Buffer] = OrderedDict()
         self._listeners: defaultdict[str, list[Callable[[Signal], None]]] = defaultdict(list)
+        self._change_listeners: list[Callable[[], None]] = []
 
-    def ring(self, run_id: str) -> None:
-        self._tell(Ring(run_id))
+    def notify(self, change: RunChanged) -> None:
+        self._notify_listeners(change)
+        for on_change in self._change_listeners:
+            on_change()
 
-    async def publish(self, signal: Delta | Notice) -> None:
-        if isinstance(signal, Notice) or self._keep(signal):
-            self._tell(signal)
+    async def publish(self, signal: Delta | EphemeralEvent) -> None:
+        if isinstance(signal, EphemeralEvent) or self._append_to_buffer(signal):
+            self._notify_listeners(signal)
 
     @asynccontextmanager
-    async def listen(self, run_id: str, hear: Callable[[Signal], None]) -> AsyncIterator[None]:
-        self._forget_old(self._clock.now())
-        self._listeners[run_id].append(hear)
+    async def listen(self, run_id: str, on_signal: Callable[[Signal], None]) -> AsyncIterator[None]:
+        self._drop_expired(self._clock.now())
+        self._listeners[run_id].append(on_signal)
         try:
             yield
         finally:
-            self._listeners[run_id].remove(hear)
+            self._listeners[run_id].remove(on_signal)
             if not self._listeners[run_id]:
                 del self._listeners[run_id]
 
+    @asynccontextmanager
+    async def listen_to_changes(self, on_change: Callable[[], None]) -> AsyncIterator[None]:
+        self._change_listeners.append(on_change)
+        try:
+            yield
+        finally:
+            self._change_listeners.remove(on_change)
+
     async def buffered(self, run_id: str, n: int, end: int) -> list[Delta]:
-        self._forget_old(self._clock.now())
+        self._drop_expired(self._clock.now())
         buffer = self._buffers.get(run_id)
-        if buffer is None or not _above(buffer.deltas[-1], n, end):
+        if buffer is None or not _is_after(buffer.deltas[-1], n, end):
             return []
-        return [delta for delta in buffer.deltas if _above(delta, n, end)]
+        return [delta for delta in buffer.deltas if _is_after(delta, n, end)]
 
     async def check(self) -> None:
-        """A process can always talk to itself."""
+        """Do nothing: a process can always reach itself."""
 
-    def _tell(self, signal: Signal) -> None:
-        for hear in self._listeners.get(signal.run_id, ()):
-            hear(signal)
+    def _notify_listeners(self, signal: Signal) -> None:
+        for on_signal in self._listeners.get(signal.run_id, ()):
+            on_signal(signal)
 
-    def _keep(self, delta: Delta) -> bool:
-        self._forget_old(delta.timestamp)
+    def _append_to_buffer(self, delta: Delta) -> bool:
+        self._drop_expired(delta.timestamp)
         buffer = self._buffers.get(delta.run_id)
         if buffer is None:
             buffer = self._buffers[delta.run_id] = _Buffer()
-        elif not _above(delta, buffer.deltas[-1].n, buffer.deltas[-1].end):
+        elif not _is_after(delta, buffer.deltas[-1].n, buffer.deltas[-1].end):
             return False
         self._buffers.move_to_end(delta.run_id)
         buffer.deltas.append(delta)
-        self._grow(buffer, delta, 1)
+        self._add_size(buffer, delta, 1)
         while buffer.size > self._run_bytes and len(buffer.deltas) > 1:
-            self._grow(buffer, buffer.deltas.popleft(), -1)
+            self._add_size(buffer, buffer.deltas.popleft(), -1)
         while self._size > self._all_bytes and len(self._buffers) > 1:
-            self._forget_oldest()
+            self._drop_oldest()
         return True
 
-    def _grow(self, buffer: _Buffer, delta: Delta, sign: int) -> None:
+    def _add_size(self, buffer: _Buffer, delta: Delta, sign: int) -> None:
         size = sign * (len(delta.text) + OVERHEAD)
         buffer.size += size
         self._size += size
 
-    def _forget_old(self, now: int) -> None:
+    def _drop_expired(self, now: int) -> None:
         while self._buffers:
             oldest = next(iter(self._buffers.values()))
             if oldest.deltas[-1].timestamp >= now - self._keep_ms:
                 return
-            self._forget_oldest()
+            self._drop_oldest()
 
-    def _forget_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         _, buffer = self._buffers.popitem(last=False)
         self._size -= buffer.size
 
 
-def _above(delta: Delta, n: int, end: int) -> bool:
+def _is_after(delta: Delta, n: int, end: int) -> bool:
     return delta.n > n or (delta.n == n and delta.end > end)

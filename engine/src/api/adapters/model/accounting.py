@@ -1,35 +1,35 @@
-"""What a model call used, and how long a text is in tokens."""
+"""Compute the token usage and the cost of model calls."""
 
-from src.api.adapters.model.catalog import Catalog
-from src.api.adapters.model.tokens import estimate
-from src.api.adapters.model.wire import RawUsage
+from src.api.adapters.model.catalog import ModelCatalog
+from src.api.adapters.model.chat_completions import ReportedUsage
+from src.api.adapters.model.token_counter import estimate
 from src.api.ports import ModelRequest, Usage
 
-__all__ = ["Accountant"]
+__all__ = ["UsageCalculator"]
 
 CHARACTERS_PER_TOKEN = 3
 
 
-class Accountant:
-    """Counts and prices for the models of the catalog."""
+class UsageCalculator:
+    """Compute usage and cost with the catalog's prices."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: ModelCatalog) -> None:
         self._catalog = catalog
 
-    def usage(self, request: ModelRequest, reported: RawUsage | None, heard: int) -> Usage:
-        """The provider's figures with their cost; where it sent none, estimated ones from what went out and came in.
+    def usage(self, request: ModelRequest, reported: ReportedUsage | None, received: int) -> Usage:
+        """Return the provider's token counts with their cost, or estimates if it sent none.
 
-        `heard` is how many characters of text, thinking and calls came back.
+        `received` is the number of characters of text, thinking and tool calls that arrived.
         """
         if reported is not None:
             counts = (reported.prompt_tokens, reported.completion_tokens, reported.cached_tokens)
             return Usage(*counts, self._catalog.cost(request.model, *counts))
         prompt = sum(
-            _size(message.content, *(call.arguments for call in message.calls)) for message in request.messages
+            _count_tokens(message.content, *(call.arguments for call in message.calls)) for message in request.messages
         )
-        completion = -(-heard // CHARACTERS_PER_TOKEN)
+        completion = -(-received // CHARACTERS_PER_TOKEN)
         return Usage(prompt, completion, 0, self._catalog.cost(request.model, prompt, completion, 0), "estimated")
 
 
-def _size(*texts: str) -> int:
+def _count_tokens(*texts: str) -> int:
     return sum(map(estimate, texts))

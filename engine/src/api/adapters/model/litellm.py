@@ -1,7 +1,7 @@
-"""Every provider that does not speak OpenAI's wire, by LiteLLM.
+"""Call models of all other providers through LiteLLM.
 
-The only module that imports LiteLLM, and late: the import takes seconds and 200 MB. What comes out is what the
-`openai` adapter gives out, and where LiteLLM makes up an end that the provider never sent, a cut is told as a cut.
+This is the only module that imports LiteLLM, and it does so late: the import takes seconds and 200 MB. It yields the
+same chunks as the `openai` adapter. Where LiteLLM invents the end of a broken stream, this adapter reports the cut.
 """
 
 import asyncio
@@ -17,40 +17,57 @@ from typing import Any, cast
 
 import httpx
 
-from src.api.adapters.model.accounting import Accountant
-from src.api.adapters.model.catalog import Catalog
-from src.api.adapters.model.failures import Redactor, failure, retry_after
-from src.api.adapters.model.openai import ModelTimeouts
-from src.api.adapters.model.tokens import estimate
-from src.api.adapters.model.wire import Answer, Dialect, finish_reason, message_body, tool_body
+from src.api.adapters.model.accounting import UsageCalculator
+from src.api.adapters.model.catalog import ModelCatalog
+from src.api.adapters.model.chat_completions import (
+    RequestFormat,
+    StreamParser,
+    build_message,
+    build_tool,
+    parse_finish_reason,
+)
+from src.api.adapters.model.errors import ErrorRedactor, build_error, describe_error, retry_after
+from src.api.adapters.model.host_quirks import HostQuirks
+from src.api.adapters.model.litellm_stream import UnabridgedStream
+from src.api.adapters.model.openai import MAX_FORMS, ModelTimeouts
+from src.api.adapters.model.token_counter import estimate
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, ModelUnavailable
 from src.api.ports import Finished, ModelChunk, ModelRequest
 from src.api.schemas.base import JsonObject
 
 __all__ = ["LiteLLMModel", "LiteLLMSettings"]
 
-# Read at import: no cost map is fetched, no .env is loaded behind our back.
+# LiteLLM reads these at import: they keep it from fetching a cost map and loading `.env`.
 _ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_LOCAL_BLOG_POSTS": "True",
     "LITELLM_MODE": "PRODUCTION",
 }
-# Their credentials have many parts, which the providers' own libraries take from the environment and nowhere else.
-_CLOUDS = ("AWS_", "AZURE_", "DATABRICKS_", "GOOGLE_", "OCI_", "VERTEX", "WATSONX_")
+# Cloud credentials have several parts, which the providers' libraries read from the environment only.
+_CLOUD_PREFIXES = ("AWS_", "AZURE_", "DATABRICKS_", "GOOGLE_", "OCI_", "VERTEX", "WATSONX_")
 _GEMINI = ".vertex_and_google_ai_studio_gemini"
-_THIRD_PARTY = (httpx.HTTPError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError)
-"""What a hundred providers' code is known to raise, besides the openai package's errors from which LiteLLM's derive."""
+_PROVIDER_ERRORS = (
+    httpx.HTTPError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+)
+"""What the code of a hundred providers is known to raise, in addition to the openai package's errors."""
 
 
-_WRAPPING = re.compile(r"^(?:[\w.]+(?:Error|Exception|Timeout)(?::| -) ?)+")
-"""LiteLLM's class names before the provider's words."""
-_NAMES_A_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_ERROR_CLASS_NAMES = re.compile(r"^(?:[\w.]+(?:Error|Exception|Timeout)(?::| -) ?)+")
+"""LiteLLM's class names in front of the provider's message."""
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class LiteLLMSettings:
-    """`keys` are named as in the environment, which they may be; `base_url` is for a host of one's own."""
+    """`keys` has the environment's names and may be the whole environment; `base_url` is for a self-hosted server."""
 
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     base_url: str | None = None
@@ -58,18 +75,19 @@ class LiteLLMSettings:
 
 
 class LiteLLMModel:
-    """`Model` for the providers of LiteLLM. Whoever makes it calls `aclose` in the end, on the same event loop."""
+    """`Model` for LiteLLM's providers. Call `aclose` at the end, on the same event loop."""
 
-    def __init__(self, settings: LiteLLMSettings, catalog: Catalog) -> None:
+    def __init__(self, settings: LiteLLMSettings, catalog: ModelCatalog) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._accountant = Accountant(catalog)
-        self._redact = Redactor([value for name, value in settings.keys.items() if _NAMES_A_SECRET.search(name)])
+        self._accountant = UsageCalculator(catalog)
+        self._redact = ErrorRedactor([value for name, value in settings.keys.items() if _SECRET_NAME.search(name)])
         self._loading = asyncio.Lock()
         self._library: _Library | None = None
+        self._quirks = HostQuirks()
 
     async def warm(self) -> None:
-        """Imports LiteLLM in another thread, so that the first call need not wait for it."""
+        """Import LiteLLM in another thread, so that the first call does not wait for it."""
         await self._load()
 
     async def aclose(self) -> None:
@@ -85,18 +103,26 @@ class LiteLLMModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
         """See `Model.stream`."""
         await self._load()
-        answer = Answer(self._redact)
-        deadline = asyncio.get_running_loop().time() + self._settings.timeouts.first_token
-        async with self._opened(request, deadline) as stream:
-            native = _overheard(stream)
-            while (event := await self._next(stream, deadline)) is not None:
-                chunks = list(answer.take(event))
-                for chunk in chunks:
-                    yield chunk
-                if chunks or answer.reason:
-                    deadline = asyncio.get_running_loop().time() + self._settings.timeouts.between_tokens
-            _take_back_what_was_made_up(stream, native, answer)
-        yield Finished(answer.end(), self._accountant.usage(request, answer.usage, answer.heard))
+        parser, clock = StreamParser(self._redact), asyncio.get_running_loop().time
+        deadline = clock() + self._settings.timeouts.first_token
+        with self._catalog.learning_window(request.model):
+            async with self._open_stream(request, deadline) as stream:
+                gemini_reasons = _record_gemini_reasons(stream)
+                is_wrapped = hasattr(stream.completion_stream, "__aiter__")
+                if is_wrapped:
+                    stream.completion_stream = UnabridgedStream(stream.completion_stream, parser)
+                while (event := await self._next_chunk(stream, deadline, parser)) is not None:
+                    before = parser.received
+                    for chunk in parser.parse_event(UnabridgedStream.without_known(event) if is_wrapped else event):
+                        yield chunk
+                    if parser.received > before or parser.finish_reason:
+                        deadline = clock() + self._settings.timeouts.between_tokens
+                _discard_invented_values(stream, gemini_reasons, parser)
+        reason = parser.finish()
+        for chunk in parser.rest():
+            yield chunk
+        usage = self._accountant.usage(request, parser.usage, parser.received)
+        yield Finished(reason, usage, parser.state(self._origin(request.model)))
 
     async def _load(self) -> "_Library":
         async with self._loading:
@@ -105,25 +131,42 @@ class LiteLLMModel:
         return self._library
 
     @asynccontextmanager
-    async def _opened(self, request: ModelRequest, deadline: float) -> AsyncIterator[Any]:
-        library = await self._load()
-        try:
-            async with asyncio.timeout_at(deadline):
-                stream = await library.complete(**self._parameters(request))
-                if stream.completion_stream is None:
-                    await stream.fetch_stream()
-        except library.errors as error:
-            raise library.failure(error, self._redact, begun=False) from error
+    async def _open_stream(self, request: ModelRequest, deadline: float) -> AsyncIterator[Any]:
+        stream = await self._request_stream(request, deadline)
         try:
             yield stream
         finally:
             await stream.aclose()
 
+    async def _request_stream(self, request: ModelRequest, deadline: float) -> Any:
+        """Send the request, and again without a turn's state if the host refuses that."""
+        library = await self._load()
+        for form in range(1, MAX_FORMS + 1):
+            try:
+                async with asyncio.timeout_at(deadline):
+                    stream = await library.complete(**self._parameters(request))
+                    if stream.completion_stream is None:
+                        await stream.fetch_stream()
+                    return stream
+            except library.timeouts as error:
+                raise self._settings.timeouts.first_token_missing() from error
+            except library.errors as error:
+                refused = getattr(error, "status_code", None) in (400, 422) and form < MAX_FORMS
+                if not refused or not self._quirks.learn(str(error), request.messages, self._origin(request.model)):
+                    raise library.build_error(error, self._redact, started=False) from error
+        raise AssertionError("unreachable")
+
+    def _origin(self, model: str) -> str:
+        """Name the provider and the model that a turn's state belongs to."""
+        host = self._settings.base_url
+        return f"{httpx.URL(host).netloc.decode()}/{model}" if host else model
+
     def _parameters(self, request: ModelRequest) -> dict[str, Any]:
-        """The arguments of one call. Nothing is retried: the engine does that, and says so to the user."""
+        """Build the arguments of one call. Retries are off: the engine retries by itself and shows that to the user."""
+        dialect = RequestFormat(origin=self._origin(request.model), state=self._quirks.state)
         parameters: dict[str, Any] = {
             "model": request.model,
-            "messages": [message_body(message, Dialect()) for message in request.messages],
+            "messages": [build_message(message, dialect) for message in request.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             "timeout": self._settings.timeouts.first_token,
@@ -133,23 +176,26 @@ class LiteLLMModel:
             "api_key": self._settings.keys.get(f"{request.model.partition('/')[0].upper()}_API_KEY"),
             "temperature": request.temperature,
             "max_tokens": request.max_tokens,
-            "tools": [tool_body(tool) for tool in request.tools] or None,
+            "tools": [build_tool(tool) for tool in request.tools] or None,
         }
         return {name: value for name, value in parameters.items() if value is not None}
 
-    async def _next(self, stream: Any, deadline: float) -> JsonObject | None:
+    async def _next_chunk(self, stream: Any, deadline: float, parser: StreamParser) -> JsonObject | None:
         library = await self._load()
+        limits = self._settings.timeouts
         try:
             async with asyncio.timeout_at(deadline):
                 chunk = await anext(stream, None)
+        except library.timeouts as error:
+            raise (limits.next_token_missing() if parser.received else limits.first_token_missing()) from error
         except library.errors as error:
-            raise library.failure(error, self._redact, begun=True) from error
+            raise library.build_error(error, self._redact, started=True) from error
         return None if chunk is None else cast(JsonObject, chunk.model_dump(exclude_none=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """What is used of LiteLLM, once it has been imported."""
+    """The parts of LiteLLM that are used, available after the import."""
 
     complete: Callable[..., Awaitable[Any]]
     close: Callable[[], Awaitable[None]]
@@ -159,8 +205,8 @@ class _Library:
 
     @classmethod
     def load(cls, keys: Mapping[str, str]) -> "_Library":
-        """Imports it, with everything off that writes logs, calls home or reads `.env`."""
-        clouds = {name: value for name, value in keys.items() if name.startswith(_CLOUDS)}
+        """Import LiteLLM with logging, telemetry and `.env` switched off."""
+        clouds = {name: value for name, value in keys.items() if name.startswith(_CLOUD_PREFIXES)}
         for name, value in {**_ENVIRONMENT, **clouds}.items():
             os.environ.setdefault(name, value)
         litellm: Any = importlib.import_module("litellm")
@@ -168,14 +214,14 @@ class _Library:
         litellm.telemetry = False
         litellm.suppress_debug_info = True
         litellm.turn_off_message_logging = True
-        litellm.disable_token_counter = True  # it would load 80 MB of tokenizer where a provider sends no usage
+        litellm.disable_token_counter = True  # it would load 80 MB of tokenizer if a provider sends no usage
         litellm.disable_streaming_logging = True
         litellm.disable_aiohttp_transport = True  # its sessions outlive a cancelled call
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # its logs quote requests
         provider_error = importlib.import_module("litellm.llms.base_llm.chat.transformation").BaseLLMException
-        errors = (openai.OpenAIError, provider_error, *_THIRD_PARTY)
-        _rehearse(litellm, errors)
+        errors = (openai.OpenAIError, provider_error, *_PROVIDER_ERRORS)
+        _make_warm_up_call(litellm, errors)
         return cls(
             litellm.acompletion,
             litellm.close_litellm_async_clients,
@@ -184,34 +230,38 @@ class _Library:
             (openai.APIConnectionError, httpx.TransportError, ConnectionError),
         )
 
-    def failure(self, error: Exception, redact: Redactor, *, begun: bool) -> ModelError:
-        """The error in the engine's words. `begun`: the answer had begun, so a lost connection cuts it."""
+    def build_error(self, error: Exception, redact: ErrorRedactor, *, started: bool) -> ModelError:
+        """Convert an error to a `ModelError`. `started`: the response had begun, so a lost connection is a cut."""
         cause = getattr(error, "original_exception", None) or error
-        message = redact(_WRAPPING.sub("", str(getattr(cause, "message", cause))))
+        body = getattr(cause, "body", None)
+        text = _ERROR_CLASS_NAMES.sub("", str(getattr(cause, "message", cause)))
+        message = redact(describe_error(body if isinstance(body, dict | list) and body else text))
         if isinstance(cause, self.timeouts):
-            return ModelTimeout("The model sent nothing for too long: its next token did not come in time.")
+            return ModelTimeout("The model's provider did not answer in time.")
         if isinstance(cause, ImportError):
             return ModelRefused(f"The model's provider needs a Python package that is not installed: {message}")
         if isinstance(cause, self.disconnections):
-            if begun:
-                return ModelCut(f"The connection to the model broke in the middle of its answer: {message}")
+            if started:
+                return ModelCut(f"The connection to the model broke during its answer: {message}")
             return ModelUnavailable(f"The model's host can't be reached: {message}")
-        headers = _headers_of(error, cause)
+        headers = _find_headers(error, cause)
         status = getattr(cause, "status_code", None)
-        return failure(status if isinstance(status, int) else None, type(cause).__name__, message, retry_after(headers))
+        return build_error(
+            status if isinstance(status, int) else None, type(cause).__name__, message, retry_after(headers)
+        )
 
 
-def _rehearse(litellm: Any, errors: tuple[type[Exception], ...]) -> None:
-    """One call to a port that nobody listens on: the first call imports another 500 modules, on the event loop."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        host = f"http://127.0.0.1:{taken.getsockname()[1]}"
+def _make_warm_up_call(litellm: Any, errors: tuple[type[Exception], ...]) -> None:
+    """Call an unused port once: the first call imports another 500 modules, which would block the event loop."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{unused.getsockname()[1]}"
         messages = [{"role": "user", "content": "-"}]
         with suppress(*errors):
             litellm.completion(model="openai/-", messages=messages, api_base=host, api_key="-", max_retries=0)
 
 
-def _headers_of(*errors: Exception) -> Mapping[str, str]:
+def _find_headers(*errors: Exception) -> Mapping[str, str]:
     for error in errors:
         response = getattr(error, "response", None)
         for owner, name in ((error, "litellm_response_headers"), (response, "headers"), (error, "headers")):
@@ -220,31 +270,31 @@ def _headers_of(*errors: Exception) -> Mapping[str, str]:
     return {}
 
 
-def _overheard(stream: Any) -> list[str] | None:
-    """The reasons for ending in Gemini's own words, filled in as they come; None for other providers.
+def _record_gemini_reasons(stream: Any) -> list[str] | None:
+    """Record Gemini's own finish reasons while its chunks are parsed; return None for other providers.
 
-    LiteLLM gives every chunk of Gemini's a reason, so that the true one can no longer be told.
+    LiteLLM gives every Gemini chunk a reason, so its reasons don't show when the response ended.
     """
     parser = stream.completion_stream
     if not type(parser).__module__.endswith(_GEMINI):
         return None
-    heard: list[str] = []
+    reasons: list[str] = []
     parse = parser.chunk_parser
 
-    def listen(chunk: dict[str, Any]) -> Any:
-        heard.extend(str(one["finishReason"]) for one in chunk.get("candidates") or () if one.get("finishReason"))
+    def record_and_parse(chunk: dict[str, Any]) -> Any:
+        reasons.extend(str(one["finishReason"]) for one in chunk.get("candidates") or () if one.get("finishReason"))
         return parse(chunk)
 
-    parser.chunk_parser = listen
-    return heard
+    parser.chunk_parser = record_and_parse
+    return reasons
 
 
-def _take_back_what_was_made_up(stream: Any, native: list[str] | None, answer: Answer) -> None:
-    """LiteLLM says "stop" where the provider's stream just ended, and counts where the provider did not."""
-    if native is None and getattr(stream, "received_finish_reason", None) is None:
-        answer.reason = None
-    elif native is not None:
-        said = finish_reason(native[-1]) if native else None
-        answer.reason = answer.reason if said == "stop" else said
+def _discard_invented_values(stream: Any, gemini_reasons: list[str] | None, parser: StreamParser) -> None:
+    """Clear values that LiteLLM invented: "stop" for a stream that just ended, and usage that was not sent."""
+    if gemini_reasons is None and getattr(stream, "received_finish_reason", None) is None:
+        parser.finish_reason = None
+    elif gemini_reasons is not None:
+        reason = parse_finish_reason(gemini_reasons[-1]) if gemini_reasons else None
+        parser.finish_reason = parser.finish_reason if reason == "stop" else reason
     if all(getattr(chunk, "usage", None) is None for chunk in getattr(stream, "chunks", ())):
-        answer.usage = None
+        parser.usage = None

@@ -1,71 +1,91 @@
-"""The chat-completions wire on httpx: `openai/*`, and every host that speaks it."""
+"""Call models over the chat-completions API with httpx: OpenAI's, and every compatible host's."""
 
 import asyncio
-import re
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import cast
 
 import httpx
 import orjson
 
-from src.api.adapters.model.accounting import Accountant
-from src.api.adapters.model.catalog import Catalog
-from src.api.adapters.model.failures import Redactor, failure, retry_after
-from src.api.adapters.model.lines import EventReader
-from src.api.adapters.model.tokens import estimate
-from src.api.adapters.model.wire import Answer, Dialect, error_in, request_body
+from src.api.adapters.model.accounting import UsageCalculator
+from src.api.adapters.model.catalog import ModelCatalog
+from src.api.adapters.model.chat_completions import RequestFormat, StreamParser, build_request_body
+from src.api.adapters.model.errors import ErrorRedactor, build_error, parse_error, retry_after
+from src.api.adapters.model.host_quirks import HostQuirks
+from src.api.adapters.model.sse import EventReader
+from src.api.adapters.model.token_counter import estimate
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, ModelUnavailable
 from src.api.ports import Finished, ModelChunk, ModelRequest
 
-__all__ = ["OPENAI_BASE_URL", "SAME_WIRE", "ModelTimeouts", "OpenAIModel", "OpenAISettings"]
+__all__ = ["COMPATIBLE_PROVIDERS", "OPENAI_BASE_URL", "ModelTimeouts", "OpenAIModel", "OpenAISettings", "tls_context"]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
-SAME_WIRE = frozenset(
+COMPATIBLE_PROVIDERS = frozenset(
     {"openai", "hosted_vllm", "vllm", "litellm_proxy", "lm_studio", "llamafile", "openai_like", "custom_openai"}
 )
-"""LiteLLM's names for hosts that speak this wire and nothing else: a prefix that the host itself does not know."""
+"""LiteLLM's provider names for compatible hosts. The host itself does not know this prefix of the model's name."""
 MAX_ERROR_BODY = 65_536
 MAX_WHOLE_BODY = 8_388_608
-LINGER = 0.2
-
-_ABOUT_USAGE = re.compile(rb"stream_options|include_usage", re.IGNORECASE)
+DONE_GRACE_SECONDS = 0.2
+MAX_FORMS = 4
+"""How often one request is sent at most, each time without something that the host has just refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTimeouts:
-    """Seconds. `first_token` counts from the request on; a comment or an empty chunk is no token."""
+    """Timeouts in seconds. `first_token` starts with the request; comments and empty chunks don't count as tokens."""
 
     connect: float = 10.0
-    first_token: float = 180.0
-    between_tokens: float = 60.0
+    first_token: float = 60.0
+    between_tokens: float = 30.0
+
+    def first_token_missing(self) -> ModelTimeout:
+        return ModelTimeout(
+            f"The model did not begin to answer within {self.first_token:g} s. LLM_FIRST_TOKEN_SECONDS allows it more."
+        )
+
+    def next_token_missing(self) -> ModelTimeout:
+        return ModelTimeout(
+            f"The model sent nothing for {self.between_tokens:g} s in the midst of its answer. "
+            "LLM_BETWEEN_TOKENS_SECONDS allows it more."
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAISettings:
-    """Where to ask and as whom. `base_url` is what `/chat/completions` is appended to."""
+    """The host and the key. `/chat/completions` is appended to `base_url`."""
 
     api_key: str | None = field(default=None, repr=False)
     base_url: str = OPENAI_BASE_URL
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
 
 
-class OpenAIModel:
-    """`Model` on the chat-completions wire. Whoever makes it calls `aclose` in the end."""
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Create one TLS context per process: reading the certificate store takes 60 ms of CPU each time."""
+    return httpx.create_ssl_context()
 
-    def __init__(self, settings: OpenAISettings, catalog: Catalog) -> None:
+
+class OpenAIModel:
+    """`Model` over the chat-completions API. Call `aclose` at the end."""
+
+    def __init__(self, settings: OpenAISettings, catalog: ModelCatalog) -> None:
         self._timeouts = settings.timeouts
         self._catalog = catalog
-        self._accountant = Accountant(catalog)
-        self._redact = Redactor([settings.api_key or ""])
-        own = settings.base_url.rstrip("/") == OPENAI_BASE_URL
-        self._dialect = Dialect("max_completion_tokens", 40) if own else Dialect()
-        self._usage_refused = False
-        self._keyless = own and not settings.api_key
+        self._accountant = UsageCalculator(catalog)
+        self._redact = ErrorRedactor([settings.api_key or ""])
+        is_openai = settings.base_url.rstrip("/") == OPENAI_BASE_URL
+        self._dialect = RequestFormat("max_completion_tokens", 40) if is_openai else RequestFormat()
+        self._quirks = HostQuirks()
+        self._lacks_key = is_openai and not settings.api_key
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
         self._client = httpx.AsyncClient(
             headers=_headers(settings.api_key),
+            verify=tls_context(),
             timeout=httpx.Timeout(None, connect=settings.timeouts.connect, write=30.0),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
         )
@@ -74,7 +94,7 @@ class OpenAIModel:
         await self._client.aclose()
 
     async def warm(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is nothing to load."""
 
     def context_window(self, model: str) -> int:
         return self._catalog.window(model)
@@ -83,96 +103,122 @@ class OpenAIModel:
         return estimate(text)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
-        """See `Model.stream`. A stream that ends without the provider's word that it ended is `ModelCut`."""
-        answer = Answer(self._redact)
+        """Stream one response, see `Model.stream`. Raises `ModelCut` if the provider did not complete it."""
+        parser = StreamParser(self._redact)
         started = asyncio.get_running_loop().time()
-        async with self._opened(request, started + self._timeouts.first_token) as response:
-            chunks = self._whole(response, answer) if _is_json(response) else self._chunks(response, answer, started)
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    yield chunk
-        yield self._finished(request, answer)
+        deadline = started + self._timeouts.first_token
+        with self._catalog.learning_window(request.model):
+            async with self._open_response(request, deadline) as response:
+                whole = _is_json(response)
+                chunks = self._read_whole(response, parser) if whole else self._read_chunks(response, parser, deadline)
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        yield chunk
+        reason = parser.finish()
+        for chunk in parser.rest():
+            yield chunk
+        usage = self._accountant.usage(request, parser.usage, parser.received)
+        yield Finished(reason, usage, parser.state(self._origin(request.model)))
 
     @asynccontextmanager
-    async def _opened(self, request: ModelRequest, deadline: float) -> AsyncIterator[httpx.Response]:
-        """An answer with status 200, closed in the end. Leaving early closes the connection."""
+    async def _open_response(self, request: ModelRequest, deadline: float) -> AsyncIterator[httpx.Response]:
+        """Send the request and yield a response with status 200. Leaving the block closes the connection."""
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request)
+        except httpx.ConnectTimeout as error:
+            raise ModelTimeout("The model's host did not accept the connection in time. Check LLM_HOST.") from error
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise _timeout(error) from error
+            raise self._timeouts.first_token_missing() from error
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable_error(error) from error
         try:
             yield response
         finally:
             await response.aclose()
 
-    def _unreachable(self, error: Exception) -> ModelUnavailable:
+    def _unreachable_error(self, error: Exception) -> ModelUnavailable:
         host = httpx.URL(self._url).netloc.decode()
         return ModelUnavailable(
-            f"The model's host {host} can't be reached ({_named(error)}). Check LLM_HOST and the network."
+            f"The model's host {host} can't be reached ({_error_name(error)}). Check LLM_HOST and the network."
         )
 
     async def _send(self, request: ModelRequest) -> httpx.Response:
-        """Asks for token counts, and once more without where the host names that as its reason to refuse."""
-        if self._keyless:
+        """Send the request with everything that the host has not refused yet, and again without what it refuses."""
+        if self._lacks_key:
             raise ModelRefused("The model has no key. Set OPENAI_API_KEY, or LLM_HOST for a server of your own.")
-        usage = not self._usage_refused
-        response = await self._post(request, usage)
-        if response.status_code == 200:
-            return response
-        body = await _bounded(response, MAX_ERROR_BODY)
-        if usage and response.status_code in (400, 422) and _ABOUT_USAGE.search(body):
-            self._usage_refused = True
-            return await self._send(request)
-        raise self._refusal(response, body)
+        for form in range(1, MAX_FORMS + 1):
+            response = await self._post(request)
+            if response.status_code == 200:
+                return response
+            body = await _read_bounded(response, MAX_ERROR_BODY)
+            may_learn = response.status_code in (400, 422) and form < MAX_FORMS
+            text = body.decode(errors="replace")
+            if not may_learn or not self._quirks.learn(text, request.messages, self._origin(request.model)):
+                raise self._parse_refusal(response, body)
+        raise AssertionError("unreachable")
 
-    async def _post(self, request: ModelRequest, usage: bool) -> httpx.Response:
-        body = request_body(request, _served_name(request.model), self._dialect, usage=usage)
+    async def _post(self, request: ModelRequest) -> httpx.Response:
+        dialect = replace(self._dialect, origin=self._origin(request.model), state=self._quirks.state)
+        usage = not self._quirks.refuses_usage
+        body = build_request_body(request, _served_name(request.model), dialect, usage=usage)
         return await self._client.send(self._client.build_request("POST", self._url, content=body), stream=True)
 
-    def _refusal(self, response: httpx.Response, body: bytes) -> ModelError:
+    def _origin(self, model: str) -> str:
+        """Name the provider and the model that a turn's state belongs to."""
+        return f"{httpx.URL(self._url).netloc.decode()}/{_served_name(model)}"
+
+    def _parse_refusal(self, response: httpx.Response, body: bytes) -> ModelError:
         wait = retry_after(response.headers)
         try:
             event = orjson.loads(body)
         except orjson.JSONDecodeError:
             event = None
-        if isinstance(event, dict):
-            return error_in(event, response.status_code, self._redact, wait)
-        return failure(response.status_code, "", self._redact(body[:2000].decode(errors="replace")), wait)
+        if isinstance(event, dict | list):
+            return parse_error(event, response.status_code, self._redact, wait)
+        return build_error(response.status_code, "", self._redact(body[:2000].decode(errors="replace")), wait)
 
-    async def _chunks(
-        self, response: httpx.Response, answer: Answer, started: float
+    async def _read_chunks(
+        self, response: httpx.Response, parser: StreamParser, deadline: float
     ) -> AsyncGenerator[ModelChunk, None]:
-        """Chunks as they come. Time runs from when we begin to wait, so a slow reader is not the provider's fault."""
+        """Yield chunks as they arrive. Timeouts run while we wait, so a slow reader is not blamed on the provider."""
         reader = EventReader()
         clock = asyncio.get_running_loop().time
-        deadline = started + self._timeouts.first_token
-        async with aclosing(_pieces(response)) as pieces:
-            while (piece := await _next(pieces, deadline, answer)) is not None:
-                fresh = False
+        async with aclosing(_iter_bytes(response)) as pieces:
+            while (piece := await self._next_piece(pieces, deadline, parser)) is not None:
+                before = parser.received
                 for data in reader.feed(piece):
-                    for chunk in answer.read(data):
-                        fresh = True
+                    for chunk in parser.parse_data(data):
                         yield chunk
-                if answer.done:
-                    deadline = clock() + LINGER
-                elif fresh or answer.reason:
+                if parser.done:
+                    deadline = clock() + DONE_GRACE_SECONDS
+                elif parser.received > before or parser.finish_reason:
                     deadline = clock() + self._timeouts.between_tokens
 
-    async def _whole(self, response: httpx.Response, answer: Answer) -> AsyncGenerator[ModelChunk, None]:
-        """A host that does not stream answers with one JSON object."""
+    async def _read_whole(self, response: httpx.Response, parser: StreamParser) -> AsyncGenerator[ModelChunk, None]:
+        """Parse the single JSON object of a host that does not stream."""
         try:
             async with asyncio.timeout(self._timeouts.first_token):
-                body = await _bounded(response, MAX_WHOLE_BODY)
+                body = await _read_bounded(response, MAX_WHOLE_BODY)
         except TimeoutError as error:
-            raise _timeout(error) from error
-        for chunk in answer.read(body):
+            raise self._timeouts.first_token_missing() from error
+        for chunk in parser.parse_data(body):
             yield chunk
 
-    def _finished(self, request: ModelRequest, answer: Answer) -> Finished:
-        return Finished(answer.end(), self._accountant.usage(request, answer.usage, answer.heard))
+    async def _next_piece(self, pieces: AsyncIterator[bytes], deadline: float, parser: StreamParser) -> bytes | None:
+        """Return the next bytes, or None at the end. After the final chunk, errors of the connection are ignored."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await anext(pieces, None)
+        except TimeoutError as error:
+            if parser.done or parser.finish_reason:
+                return None
+            limits = self._timeouts
+            raise (limits.next_token_missing() if parser.received else limits.first_token_missing()) from error
+        except httpx.TransportError as error:
+            if parser.done or parser.finish_reason:
+                return None
+            raise ModelCut(f"The connection to the model broke during its answer ({_error_name(error)}).") from error
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
@@ -184,21 +230,21 @@ def _headers(api_key: str | None) -> dict[str, str]:
 
 def _served_name(model: str) -> str:
     provider, slash, name = model.partition("/")
-    return name if slash and provider in SAME_WIRE else model
+    return name if slash and provider in COMPATIBLE_PROVIDERS else model
 
 
 def _is_json(response: httpx.Response) -> bool:
     return str(response.headers.get("content-type", "")).lower().startswith("application/json")
 
 
-def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+def _iter_bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
 
 
-async def _bounded(response: httpx.Response, limit: int) -> bytes:
-    """The body of a response, at most `limit` bytes of it; the response is closed."""
+async def _read_bounded(response: httpx.Response, limit: int) -> bytes:
+    """Read at most `limit` bytes of the body and close the response."""
     body = bytearray()
-    async with aclosing(_pieces(response)) as pieces:
+    async with aclosing(_iter_bytes(response)) as pieces:
         async for piece in pieces:
             body += piece
             if len(body) >= limit:
@@ -207,28 +253,5 @@ async def _bounded(response: httpx.Response, limit: int) -> bytes:
     return bytes(body[:limit])
 
 
-async def _next(pieces: AsyncIterator[bytes], deadline: float, answer: Answer) -> bytes | None:
-    """The next bytes, or None at the end. After the provider's last word it no longer matters how the stream ends."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await anext(pieces, None)
-    except TimeoutError as error:
-        if answer.done or answer.reason:
-            return None
-        kind = "another token" if answer.heard else "the first token"
-        raise ModelTimeout(f"The model sent nothing for too long: {kind} did not come in time.") from error
-    except httpx.TransportError as error:
-        if answer.done or answer.reason:
-            return None
-        raise ModelCut(f"The connection to the model broke in the middle of its answer ({_named(error)}).") from error
-
-
-def _timeout(error: Exception) -> ModelTimeout:
-    what = (
-        "The connection to the model's host" if isinstance(error, httpx.ConnectTimeout) else "The model's first token"
-    )
-    return ModelTimeout(f"{what} did not come in time.")
-
-
-def _named(error: Exception) -> str:
+def _error_name(error: Exception) -> str:
     return type(error).__name__

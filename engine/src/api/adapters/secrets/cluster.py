@@ -1,4 +1,4 @@
-"""How the engine reaches the API server that keeps its Secrets: the pod's service account, or a named context."""
+"""Find the API server that stores the engine's Secrets: the pod's service account, or a kubeconfig context."""
 
 import os
 import ssl
@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from src.api.errors import SecretsRefused
 
-__all__ = ["SERVICE_ACCOUNT", "ClusterAccess", "from_kubeconfig", "from_service_account"]
+__all__ = ["SERVICE_ACCOUNT", "ClusterAccess", "read_kubeconfig", "read_service_account"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """An API server and who the engine is there. A token file is read anew each time, for it is rotated."""
+    """An API server and the engine's credentials. A token file is read for each request, because it is rotated."""
 
     server: str
     tls: ssl.SSLContext
@@ -28,7 +28,7 @@ class ClusterAccess:
     token_file: Path | None = None
 
     def authorization(self) -> str:
-        """The header's value; empty where a client certificate says who we are. Raises `SecretsRefused`."""
+        """Return the Authorization header; empty with a client certificate. Raises `SecretsRefused`."""
         token = self.token
         if self.token_file is not None:
             try:
@@ -38,8 +38,8 @@ class ClusterAccess:
         return f"Bearer {token}" if token else ""
 
 
-def from_service_account(host: str, port: str, folder: Path = SERVICE_ACCOUNT) -> ClusterAccess:
-    """What a pod is given. Raises `SecretsRefused` where no service account is mounted."""
+def read_service_account(host: str, port: str, folder: Path = SERVICE_ACCOUNT) -> ClusterAccess:
+    """Read the pod's service account. Raises `SecretsRefused` if none is mounted."""
     address = f"[{host}]" if ":" in host else host
     try:
         tls = ssl.create_default_context(cafile=folder / "ca.crt")
@@ -50,18 +50,18 @@ def from_service_account(host: str, port: str, folder: Path = SERVICE_ACCOUNT) -
     return ClusterAccess(f"https://{address}:{port}", tls, token_file=folder / "token")
 
 
-class _Part(BaseModel):
+class _KubeconfigModel(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-class _Cluster(_Part):
+class _Cluster(_KubeconfigModel):
     server: str = Field(pattern=r"^https?://[^\s@]+$")
     ca_file: str = Field(default="", alias="certificate-authority")
     ca_data: str = Field(default="", alias="certificate-authority-data")
     insecure: bool = Field(default=False, alias="insecure-skip-tls-verify")
 
 
-class _User(_Part):
+class _User(_KubeconfigModel):
     token: str = Field(default="", repr=False)
     token_file: str = Field(default="", alias="tokenFile")
     certificate: str = Field(default="", alias="client-certificate")
@@ -70,39 +70,39 @@ class _User(_Part):
     key_data: str = Field(default="", alias="client-key-data", repr=False)
 
 
-class _Context(_Part):
+class _Context(_KubeconfigModel):
     cluster: str
     user: str = ""
 
 
-class _NamedCluster(_Part):
+class _NamedCluster(_KubeconfigModel):
     name: str
     cluster: _Cluster
 
 
-class _NamedUser(_Part):
+class _NamedUser(_KubeconfigModel):
     name: str
     user: _User = _User()
 
 
-class _NamedContext(_Part):
+class _NamedContext(_KubeconfigModel):
     name: str
     context: _Context
 
 
-class _File(_Part):
+class _Kubeconfig(_KubeconfigModel):
     clusters: list[_NamedCluster] = []
     users: list[_NamedUser] = []
     contexts: list[_NamedContext] = []
 
 
-def from_kubeconfig(paths: Sequence[Path], context: str) -> ClusterAccess:
-    """The context of this name, from the first file that has it. Raises `SecretsRefused`.
+def read_kubeconfig(paths: Sequence[Path], context: str) -> ClusterAccess:
+    """Read the context from the first file that has it. Raises `SecretsRefused`.
 
-    By a token, a token file or a client certificate. Plugins are for people at a terminal: a service has its own token.
+    Tokens, token files and client certificates work. Exec plugins don't: a service should have its own token.
     """
     for path in paths:
-        file = _read(path)
+        file = _read_file(path)
         chosen = next((one.context for one in file.contexts if one.name == context), None)
         if chosen is None:
             continue
@@ -110,31 +110,31 @@ def from_kubeconfig(paths: Sequence[Path], context: str) -> ClusterAccess:
         user = next((one.user for one in file.users if one.name == chosen.user), None)
         if cluster is None or user is None:
             break
-        return _access(cluster, user, path.parent)
+        return _build_access(cluster, user, path.parent)
     raise SecretsRefused(
-        f"KUBECONFIG has no complete context {context}, which INTEGRATIONS_KUBE_CONTEXT names. Name one that it has."
+        f"KUBECONFIG has no complete context {context}. Set INTEGRATIONS_KUBE_CONTEXT to one that it has."
     )
 
 
-def _read(path: Path) -> _File:
+def _read_file(path: Path) -> _Kubeconfig:
     try:
-        return _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {})
+        return _Kubeconfig.model_validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or {})
     except FileNotFoundError:
-        return _File()
+        return _Kubeconfig()
     except (OSError, ValueError, yaml.YAMLError, ValidationError):
-        # Not `from`: what the file holds would be in the error.
+        # No `from`: the cause would quote the file.
         raise SecretsRefused("A file that KUBECONFIG names can't be read as a kubeconfig. Check it.") from None
 
 
-def _access(cluster: _Cluster, user: _User, folder: Path) -> ClusterAccess:
+def _build_access(cluster: _Cluster, user: _User, folder: Path) -> ClusterAccess:
     certificate = bool(user.certificate or user.certificate_data)
     if not (user.token or user.token_file or certificate):
         raise SecretsRefused(
-            "The context that INTEGRATIONS_KUBE_CONTEXT names has neither a token nor a client certificate. Give the "
+            "The context in INTEGRATIONS_KUBE_CONTEXT has neither a token nor a client certificate. Give the "
             "engine a service account's token."
         )
     try:
-        tls = _tls(cluster, folder)
+        tls = _tls_context(cluster, folder)
         if certificate:
             _load_certificate(tls, user, folder)
     except (OSError, ValueError) as error:
@@ -142,7 +142,7 @@ def _access(cluster: _Cluster, user: _User, folder: Path) -> ClusterAccess:
     return ClusterAccess(cluster.server, tls, user.token, folder / user.token_file if user.token_file else None)
 
 
-def _tls(cluster: _Cluster, folder: Path) -> ssl.SSLContext:
+def _tls_context(cluster: _Cluster, folder: Path) -> ssl.SSLContext:
     data = b64decode(cluster.ca_data).decode() or None
     file = folder / cluster.ca_file if cluster.ca_file and data is None else None
     tls = ssl.create_default_context(cafile=file, cadata=data)

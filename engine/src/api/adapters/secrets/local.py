@@ -1,39 +1,39 @@
-"""Credentials in the engine's own database, encrypted: for engines that run without a cluster."""
+"""Store credentials encrypted in the engine's own database, for engines without a cluster."""
 
 from collections.abc import Mapping
 
-from src.api.adapters.secrets.sealing import Keys, Sealed
+from src.api.adapters.secrets.encryption import EncryptionKeys, SealedText
 from src.api.errors import Conflict, CredentialsUnreadable, SecretsRefused
 from src.api.ports import Reader, Store, Transaction
 from src.api.schemas.records import SealedCredentials
 
-__all__ = ["PLACE", "LocalSecrets"]
+__all__ = ["LOCAL_NAMESPACE", "LocalSecrets"]
 
-PLACE = "@local"
-"""No namespace of Kubernetes can have this name."""
+LOCAL_NAMESPACE = "@local"
+"""Not a valid namespace in Kubernetes, so it can't collide with one."""
 
 
 class LocalSecrets:
-    """`Secrets`. What is sealed is bound to its ref and its owner, so that rows can't be exchanged for each other."""
+    """`Secrets` in the database. The encryption covers ref and owner, so that rows can't be swapped."""
 
-    def __init__(self, store: Store, keys: Keys) -> None:
+    def __init__(self, store: Store, keys: EncryptionKeys) -> None:
         self._store = store
         self._keys = keys
 
     def ref(self, name: str) -> str:
-        return f"{PLACE}/{name}"
+        return f"{LOCAL_NAMESPACE}/{name}"
 
     async def put(self, name: str, owner: str, values: Mapping[str, str]) -> None:
         ref = self.ref(name)
-        sealed = self._keys.seal(ref, owner, values)
-        row = SealedCredentials(ref, owner, sealed.key_id, sealed.text)
+        encrypted = self._keys.seal(ref, owner, values)
+        row = SealedCredentials(ref, owner, encrypted.key_id, encrypted.text)
 
         async def body(tx: Transaction) -> SealedCredentials | None:
             return None if await tx.insert(row) else await tx.get(SealedCredentials, ref=ref)
 
-        there = await self._store.transaction(body)
-        if there is not None and (there.owner != owner or self._opened(there) != dict(values)):
-            raise Conflict("Other credentials are kept under this name already. They stay as they are.")
+        existing = await self._store.transaction(body)
+        if existing is not None and (existing.owner != owner or self._decrypt(existing) != dict(values)):
+            raise Conflict("Other credentials are stored under this name already. They were not changed.")
 
     async def read(self, ref: str) -> Mapping[str, str]:
         async def body(reader: Reader) -> SealedCredentials | None:
@@ -42,7 +42,7 @@ class LocalSecrets:
         row = await self._store.read(body)
         if row is None:
             raise CredentialsUnreadable("These credentials are no longer in the database. Send them again.")
-        return self._opened(row)
+        return self._decrypt(row)
 
     async def remove(self, ref: str) -> None:
         async def body(tx: Transaction) -> None:
@@ -55,7 +55,9 @@ class LocalSecrets:
             return await reader.distinct(SealedCredentials, "key_id", {})
 
         if set(await self._store.read(body)) - self._keys.ids:
-            raise SecretsRefused("Credentials were sealed with a key that is not there. Add it to CREDENTIALS_KEY.")
+            raise SecretsRefused(
+                "Some credentials were encrypted with a key that is missing. Add it to CREDENTIALS_KEY."
+            )
 
-    def _opened(self, row: SealedCredentials) -> Mapping[str, str]:
-        return self._keys.open(row.ref, row.owner, Sealed(row.key_id, row.sealed))
+    def _decrypt(self, row: SealedCredentials) -> Mapping[str, str]:
+        return self._keys.open(row.ref, row.owner, SealedText(row.key_id, row.sealed))

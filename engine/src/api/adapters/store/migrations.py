@@ -1,4 +1,4 @@
-"""The migrations: Tortoise's own, the same files for SQLite and PostgreSQL, each run whole or not at all."""
+"""Apply and undo Tortoise's migrations in one transaction, with the same files for SQLite and PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,20 +13,20 @@ from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import BaseSchemaEditor
 from tortoise.transactions import in_transaction
 
-from src.api.adapters.store.faults import DRIVER_ERRORS, meaning
-from src.api.adapters.store.remake import KeepingSqliteEditor
+from src.api.adapters.store.errors import DRIVER_ERRORS, translate_error
+from src.api.adapters.store.sqlite_rebuild import IndexPreservingSqliteEditor
 from src.api.config.database import APP, is_postgres, sqlite_path, tortoise_config
-from src.api.utils.turns import turn
+from src.api.utils.file_lock import locked
 
-__all__ = ["EVERYTHING", "downgrade", "history", "migrate", "pending"]
+__all__ = ["ALL_MIGRATIONS", "downgrade", "list_applied", "list_pending", "migrate"]
 
-EVERYTHING = "zero"
+ALL_MIGRATIONS = "zero"
 """As the target of `downgrade`: undo every migration."""
 
 T = TypeVar("T")
-_LOCK = 0x736B79666C6F  # of PostgreSQL's advisory locks, the one that migrations take
-_WAIT_POSTGRES = f"SELECT set_config('lock_timeout', '30s', true), pg_advisory_xact_lock({_LOCK})"
-_WAIT_SQLITE = "PRAGMA user_version = 0"  # a write, for no other reason than to take the write lock first
+_LOCK_ID = 0x736B79666C6F  # the id of PostgreSQL's advisory lock for migrations
+_LOCK_POSTGRES = f"SELECT set_config('lock_timeout', '30s', true), pg_advisory_xact_lock({_LOCK_ID})"
+_LOCK_SQLITE = "PRAGMA user_version = 0"  # a write without effect, which takes the write lock
 _EXISTS_POSTGRES = (
     "SELECT 1 FROM pg_tables WHERE tablename = 'tortoise_migrations' AND schemaname = ANY(current_schemas(false))"
 )
@@ -34,9 +34,9 @@ _EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 't
 
 
 async def migrate(url: str) -> list[str]:
-    """Brings the database at `url` up to date; the names of the migrations that were applied.
+    """Apply all missing migrations and return their names.
 
-    All of them are one transaction together with the record of them. Those who start at once take turns.
+    They run in one transaction, including their record. Processes that start at once wait for each other.
     """
 
     async def run(executor: "_Executor") -> list[str]:
@@ -44,48 +44,50 @@ async def migrate(url: str) -> list[str]:
         await executor.migrate(direction="forward")
         return names
 
-    return await _exclusively(url, run)
+    return await _run_exclusively(url, run)
 
 
 async def downgrade(url: str, to: str | None = None) -> list[str]:
-    """Undoes migrations, and with them what they had made room for; the names of those that were undone.
+    """Undo migrations, including the data that they made room for, and return their names.
 
     Args:
         url: the database.
-        to: the migration that remains the last, or `EVERYTHING`; without it only the last one is undone.
+        to: the last migration to keep, or `ALL_MIGRATIONS`; without it, only the last one is undone.
 
     Raises:
-        ValueError: `to` is not the name of a migration that was applied.
+        ValueError: `to` is not an applied migration.
     """
 
     async def run(executor: "_Executor") -> list[str]:
         applied = await executor.applied()
-        kept = _kept(applied, to)
+        kept = _count_kept(applied, to)
         target = MigrationTarget(app_label=APP, name=applied[kept - 1] if kept else "__first__")
         if applied[kept:]:
             await executor.migrate([target], direction="backward")
         return applied[kept:][::-1]
 
-    return await _exclusively(url, run)
+    return await _run_exclusively(url, run)
 
 
-async def pending(url: str) -> list[str]:
-    """The migrations that the database at `url` lacks. Raises `StoreUnavailable`."""
-    return await _looking(url, lambda executor: executor.missing())
+async def list_pending(url: str) -> list[str]:
+    """List the migrations that the database lacks. Raises `StoreUnavailable`."""
+    return await _run_read_only(url, lambda executor: executor.missing())
 
 
-async def history(url: str) -> list[str]:
-    """The migrations that were applied to the database at `url`, the first one first."""
-    return await _looking(url, lambda executor: executor.applied())
+async def list_applied(url: str) -> list[str]:
+    """List the applied migrations, the first one first."""
+    return await _run_read_only(url, lambda executor: executor.applied())
 
 
 class _Recorder(MigrationRecorder):
-    """Tortoise's own takes every error for an empty record, and on SQLite it ends an open transaction."""
+    """Fix two faults of Tortoise's recorder: it takes every error for an empty record, and on SQLite it ends a
+    transaction.
+    """
 
     async def ensure_schema(self, schema_editor: BaseSchemaEditor) -> None:
-        made: str = schema_editor._get_model_sql_data(self.model).table_sql  # noqa: SLF001 -- as its base does
+        statement: str = schema_editor._get_model_sql_data(self.model).table_sql  # noqa: SLF001 -- as its base does
         await self.connection.execute_query(
-            made.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1).rstrip("; \n")
+            statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1).rstrip("; \n")
         )
 
     async def applied_migrations(self) -> list[MigrationKey]:
@@ -107,58 +109,58 @@ class _Executor(MigrationExecutor):
 
     def _schema_editor(self, atomic: bool = True, collect_sql: bool = False) -> BaseSchemaEditor:
         if self.connection.capabilities.dialect == "sqlite":
-            return KeepingSqliteEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
+            return IndexPreservingSqliteEditor(self.connection, atomic=atomic, collect_sql=collect_sql)
         return super()._schema_editor(atomic, collect_sql)
 
 
-def _kept(applied: list[str], to: str | None) -> int:
+def _count_kept(applied: list[str], to: str | None) -> int:
     if to is None:
         return max(len(applied) - 1, 0)
-    if to == EVERYTHING:
+    if to == ALL_MIGRATIONS:
         return 0
     if to not in applied:
         raise ValueError(f"no migration {to!r} was applied; there are: {', '.join(applied) or 'none'}")
     return applied.index(to) + 1
 
 
-async def _exclusively(url: str, run: Callable[[_Executor], Awaitable[T]]) -> T:
-    with _explained():
-        async with _turn(url), _connected(url) as (_, apps), in_transaction("default") as connection:
-            await connection.execute_query(_WAIT_POSTGRES if is_postgres(url) else _WAIT_SQLITE)
+async def _run_exclusively(url: str, run: Callable[[_Executor], Awaitable[T]]) -> T:
+    with _translated_errors():
+        async with _sqlite_file_lock(url), _open_tortoise(url) as (_, apps), in_transaction("default") as connection:
+            await connection.execute_query(_LOCK_POSTGRES if is_postgres(url) else _LOCK_SQLITE)
             return await run(_Executor(connection, apps))
 
 
-async def _looking(url: str, look: Callable[[_Executor], Awaitable[T]]) -> T:
-    with _explained():
-        async with _connected(url) as (connection, apps):
-            return await look(_Executor(connection, apps))
+async def _run_read_only(url: str, inspect: Callable[[_Executor], Awaitable[T]]) -> T:
+    with _translated_errors():
+        async with _open_tortoise(url) as (connection, apps):
+            return await inspect(_Executor(connection, apps))
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Turns a driver's error, and Tortoise's around it, into the fact behind it."""
+def _translated_errors() -> Iterator[None]:
+    """Translate errors of the driver, and Tortoise's wrapping them, into the engine's errors."""
     try:
         yield
     except (*DRIVER_ERRORS, OperationalError) as error:
-        fact = meaning(error.args[0] if isinstance(error, OperationalError) else error)
-        if fact is None:
+        translated = translate_error(error.args[0] if isinstance(error, OperationalError) else error)
+        if translated is None:
             raise
-        raise fact from error
+        raise translated from error
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[tuple[BaseDBAsyncClient, dict[str, dict[str, Any]]]]:
-    config = tortoise_config(url, pooled=True, pool_size=1, answer_within=None)
+async def _open_tortoise(url: str) -> AsyncIterator[tuple[BaseDBAsyncClient, dict[str, dict[str, Any]]]]:
+    config = tortoise_config(url, pooled=True, pool_size=1, statement_timeout=None)
     async with TortoiseContext() as context:
         await context.init(config=config)
         yield context.connections.get("default"), {label: app.to_dict() for label, app in config.apps.items()}
 
 
 @asynccontextmanager
-async def _turn(url: str) -> AsyncIterator[None]:
-    """One migrating process at a time on a SQLite file. On PostgreSQL the transaction itself waits for its turn."""
+async def _sqlite_file_lock(url: str) -> AsyncIterator[None]:
+    """Let one process at a time migrate a SQLite file. On PostgreSQL the transaction's lock does that."""
     if is_postgres(url):
         yield
         return
-    async with turn(sqlite_path(url).with_suffix(".migrating")):
+    async with locked(sqlite_path(url).with_suffix(".migrating")):
         yield

@@ -1,4 +1,4 @@
-"""The store over Tortoise ORM: SQLite and PostgreSQL by one path of SQL."""
+"""Implement the store on Tortoise's connections: one code path for SQLite and PostgreSQL."""
 
 import asyncio
 import contextvars
@@ -10,129 +10,137 @@ from typing import Any, TypeVar
 import asyncpg
 from tortoise.context import TortoiseContext
 
-from src.api.adapters.store.faults import DRIVER_ERRORS, is_repeatable, meaning
-from src.api.adapters.store.sessions import Dialect, PostgresDialect, SqliteDialect
+from src.api.adapters.store.dialects import Dialect, PostgresDialect, SqliteDialect
+from src.api.adapters.store.errors import DRIVER_ERRORS, is_retryable, translate_error
 from src.api.adapters.store.transaction import TortoiseReader, TortoiseTransaction
 from src.api.config.database import is_postgres, tortoise_config
-from src.api.ports import Reader, Transaction
-from src.api.schemas.trail import AuditHead
+from src.api.ports import Reader, RunChanged, Transaction
+from src.api.ports.metrics import Metrics, NoMetrics
+from src.api.schemas.records import AuditHead
 from src.api.utils.failpoints import Failpoints
 
 __all__ = ["TortoiseStore", "open_store"]
 
 T = TypeVar("T")
-Committed = Callable[[frozenset[str]], None]
+OnCommit = Callable[[Sequence[RunChanged]], None]
 
-REPEATS = 3
-MOST_HEADS = 1_000
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside a body of the store", default=False)
+MAX_RETRIES = 3
+MAX_CACHED_HEADS = 1_000
+_inside_body: contextvars.ContextVar[bool] = contextvars.ContextVar("inside a body of the store", default=False)
 
 
 class TortoiseStore:
-    """`Store`. Made by `open_store`; `committed` is told, after each commit, which runs it touched."""
+    """`Store`, created by `open_store`. After each commit, `on_commit` gets the runs that it changed."""
 
     def __init__(
-        self, dialect: Dialect, failpoints: Failpoints, committed: Committed, clock: Callable[[], int] | None = None
+        self,
+        dialect: Dialect,
+        failpoints: Failpoints,
+        on_commit: OnCommit,
+        clock: Callable[[], int] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._dialect = dialect
         self._failpoints = failpoints
-        self._committed = committed
+        self._on_commit = on_commit
         self._clock = clock
+        self._metrics = metrics or NoMetrics()
         self._context = contextvars.copy_context()
         self._heads: dict[str, AuditHead] = {}
 
     async def transaction(self, body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
-        """`Store.transaction`. The body runs in a task of its own: a cancelled caller can't leave BEGIN half done."""
-        return await self._shielded(lambda: self._repeated(body, upkeep))
+        """Run `Store.transaction` in its own task, so that a cancelled caller can't leave a BEGIN half done."""
+        return await self._run_shielded(lambda: self._run_with_retries(body, upkeep))
 
     async def read(self, body: Callable[[Reader], Awaitable[T]]) -> T:
-        """`Store.read`. Also shielded: a query cut in the middle would cost its connection."""
-        return await self._shielded(lambda: self._reading(body))
+        """Run `Store.read` in its own task: a query that is cancelled midway would cost its connection."""
+        return await self._run_shielded(lambda: self._run_read(body))
 
     async def version(self) -> int | None:
         if not self._dialect.versioned:
             return None
-        return await _explained(self._data_version())
+        return await _translate_errors(self._data_version())
 
     async def _data_version(self) -> int:
         async with self._dialect.reading() as session:
             rows = await session.fetch("PRAGMA data_version", ())
         return int(rows[0][0])
 
-    async def _shielded(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if _inside.get():
-            raise RuntimeError("a body uses the transaction it was given and no other, and starts no tasks")
-        task = asyncio.get_running_loop().create_task(_explained(work()), context=self._context.copy())
+    async def _run_shielded(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if _inside_body.get():
+            raise RuntimeError("a body must use only the transaction that it is given, and start no tasks")
+        task = asyncio.get_running_loop().create_task(_translate_errors(work()), context=self._context.copy())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await _outcome(task)
+            await _wait_done(task)
             raise
 
-    async def _repeated(self, body: Callable[[Transaction], Awaitable[T]], upkeep: bool) -> T:
-        """Conflicts with others are nobody's fault: the transaction is done again at once, three times at most."""
-        for _ in range(REPEATS):
+    async def _run_with_retries(self, body: Callable[[Transaction], Awaitable[T]], upkeep: bool) -> T:
+        """Run the transaction, and again at once after a conflict with others, three times at most."""
+        for _ in range(MAX_RETRIES):
             try:
-                return await self._once(body, upkeep)
+                return await self._run_once(body, upkeep)
             except asyncpg.PostgresError as error:
-                if not is_repeatable(error):
+                if not is_retryable(error):
                     raise
-        return await self._once(body, upkeep)
+        return await self._run_once(body, upkeep)
 
-    async def _once(self, body: Callable[[Transaction], Awaitable[T]], upkeep: bool) -> T:
-        name = _name(body)
+    async def _run_once(self, body: Callable[[Transaction], Awaitable[T]], upkeep: bool) -> T:
+        name = _failpoint_name(body)
         async with self._dialect.transaction(upkeep) as session:
             transaction = TortoiseTransaction(session, self._dialect, self._clock, self._heads)
-            with _in_body():
+            with _body_marker():
                 result = await body(transaction)
-                await transaction.conclude()
+                await transaction.finish()
             self._failpoints.pass_(f"{name}:before_commit")
             await session.commit()
         self._failpoints.pass_(f"{name}:after_commit")
-        self._remember(transaction.moved)
-        self._committed(frozenset(transaction.touched))
+        self._cache_heads(transaction.new_heads)
+        self._metrics.committed(transaction.changes)
+        self._on_commit(transaction.run_changes())
         return result
 
-    def _remember(self, heads: Sequence[AuditHead]) -> None:
-        """Where streams of the trail end, those that moved last: most entries of a stream come from one process."""
+    def _cache_heads(self, heads: Sequence[AuditHead]) -> None:
+        """Cache the heads of the streams that moved last: most entries of a stream come from one process."""
         for head in heads:
             self._heads.pop(head.stream, None)
             self._heads[head.stream] = head
-        while len(self._heads) > MOST_HEADS:
+        while len(self._heads) > MAX_CACHED_HEADS:
             del self._heads[next(iter(self._heads))]
 
-    async def _reading(self, body: Callable[[Reader], Awaitable[T]]) -> T:
+    async def _run_read(self, body: Callable[[Reader], Awaitable[T]]) -> T:
         async with self._dialect.reading() as session:
             reader = TortoiseReader(session, self._dialect)
-            with _in_body():
+            with _body_marker():
                 result = await body(reader)
             reader.end()
         return result
 
 
 @contextmanager
-def _in_body() -> Iterator[None]:
-    """Marks the context, which every task that is started in the block inherits."""
-    token = _inside.set(True)
+def _body_marker() -> Iterator[None]:
+    """Mark the context as inside a body; tasks that the body starts inherit the mark."""
+    token = _inside_body.set(True)
     try:
         yield
     finally:
-        _inside.reset(token)
+        _inside_body.reset(token)
 
 
-async def _explained(work: Awaitable[T]) -> T:
-    """Turns a driver's error into the fact behind it."""
+async def _translate_errors(work: Awaitable[T]) -> T:
+    """Translate a driver's error into the engine's error."""
     try:
         return await work
     except DRIVER_ERRORS as error:
-        fact = meaning(error)
-        if fact is None:
+        translated = translate_error(error)
+        if translated is None:
             raise
-        raise fact from error
+        raise translated from error
 
 
-async def _outcome(task: "asyncio.Task[Any]") -> None:
-    """Waits for the task, however often the waiter is cancelled meanwhile."""
+async def _wait_done(task: "asyncio.Task[Any]") -> None:
+    """Wait until the task is done, even if the waiter is cancelled repeatedly."""
     while not task.done():
         try:
             await asyncio.wait([task])
@@ -142,11 +150,11 @@ async def _outcome(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def _name(body: Callable[..., Any]) -> str:
-    """The failpoint's name: the module and the function in which the body is written, as `runs.Runs.stop`."""
+def _failpoint_name(body: Callable[..., Any]) -> str:
+    """Name the failpoint after the function that holds the body, as `runs.queries.Runs.stop`."""
     while isinstance(body, partial):
         body = body.func
-    module = body.__module__.rpartition(".")[2]
+    module = body.__module__.rpartition(".services.")[2]
     return f"{module}.{body.__qualname__.partition('.<locals>')[0]}"
 
 
@@ -154,23 +162,25 @@ def _name(body: Callable[..., Any]) -> str:
 async def open_store(
     url: str,
     *,
-    committed: Committed = lambda _: None,
+    on_commit: OnCommit = lambda _: None,
     failpoints: Failpoints | None = None,
     pooled: bool = False,
     pool_size: int = 10,
     clock: Callable[[], int] | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[TortoiseStore]:
-    """Opens the database at `url` and closes it. The tables must be there: `adapters.store.migrations` makes them.
+    """Open the database at `url`, and close it at the end. `adapters.store.migrations` creates the tables before.
 
-    Nothing is connected yet: a database that is down now is used as soon as it is up.
+    It does not connect yet: a database that is down now is used as soon as it is up.
 
     Args:
         url: `postgres://…` or `sqlite://<path>`.
-        committed: called after each commit with the ids of the runs that it touched.
-        failpoints: the armed ones of this process.
-        pooled: a pooler in transaction mode stands before PostgreSQL.
-        pool_size: connections to PostgreSQL, besides one for upkeep.
-        clock: stands in for the database's clock in tests, in ms.
+        on_commit: called after each commit with the runs that it changed.
+        failpoints: the armed failpoints of this process.
+        pooled: PostgreSQL is behind a pooler in transaction mode.
+        pool_size: connections to PostgreSQL, in addition to one for upkeep.
+        clock: replaces the database's clock in tests, in ms.
+        metrics: counts the rows that each transaction wrote, after its commit.
     """
     context = TortoiseContext()
     with context:
@@ -178,6 +188,6 @@ async def open_store(
     clients: dict[str, Any] = {name: context.connections.get(name) for name in context.connections.db_config}
     dialect: Dialect = PostgresDialect(clients, pooled=pooled) if is_postgres(url) else SqliteDialect(clients)
     try:
-        yield TortoiseStore(dialect, failpoints or Failpoints(), committed, clock)
+        yield TortoiseStore(dialect, failpoints or Failpoints(), on_commit, clock, metrics)
     finally:
         await context.close_connections()

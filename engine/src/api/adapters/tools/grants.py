@@ -1,8 +1,8 @@
-"""Signed leave for one change (`protocol.md` 13), and in whose name a request is made."""
+"""Sign grants for approved changes (`protocol.md` 13), and the identity of the user behind a request."""
 
 import jwt
 
-from src.api.ports import Acting, Grant
+from src.api.ports import Grant, ImpersonatedUser
 from src.api.schemas.base import JsonObject
 from src.api.utils.canonical import sha256
 
@@ -22,12 +22,12 @@ def sign(
     args: str,
     arguments: JsonObject,
     now_ms: int,
-    acting: Acting | None = None,
+    impersonate_user: ImpersonatedUser | None = None,
 ) -> str:
-    """The grant as a JSON Web Token (HS256).
+    """Sign a grant as a JSON Web Token (HS256).
 
-    Its single-use id is the approval's; `args_sha256` covers the very text that was approved. It ends `expires_in`
-    seconds after now: that bounds its arrival, not how long the call may run.
+    Its single-use id is the approval's; `args_sha256` covers the exact approved text. It expires `expires_in` seconds
+    from now, which limits its arrival, not the duration of the call.
     """
     cluster = arguments.get("cluster")
     issued = now_ms // 1000
@@ -41,19 +41,24 @@ def sign(
         "preconditions": grant.preconditions,
         "iat": issued,
         "exp": issued + max(1, round(grant.expires_in)),
-        **_names(acting),
+        **_impersonation_claims(impersonate_user),
     }
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def sign_identity(acting: Acting, *, key: str, now_ms: int) -> str:
-    """Whom a read or a preview is for. It is no grant, and is to arrive within seconds."""
+def sign_identity(impersonate_user: ImpersonatedUser, *, key: str, now_ms: int) -> str:
+    """Sign the user to impersonate for a read or a preview. It is no grant, and expires within seconds."""
     issued = now_ms // 1000
-    claims = {"purpose": "identity", **_names(acting), "iat": issued, "exp": issued + _IDENTITY_SECONDS}
+    claims = {
+        "purpose": "identity",
+        **_impersonation_claims(impersonate_user),
+        "iat": issued,
+        "exp": issued + _IDENTITY_SECONDS,
+    }
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
-def _names(acting: Acting | None) -> JsonObject:
-    if acting is None:
+def _impersonation_claims(impersonate_user: ImpersonatedUser | None) -> JsonObject:
+    if impersonate_user is None:
         return {}
-    return {"kubernetes_user": acting.user, "kubernetes_groups": list(acting.groups)}
+    return {"kubernetes_user": impersonate_user.user, "kubernetes_groups": list(impersonate_user.groups)}

@@ -1,168 +1,112 @@
-"""One MCP session with one server, kept open by a task of its own until it is retired and its last call has ended."""
+"""What a session needs of a connection to a tool server, and a limit on how many messages it takes."""
 
 import asyncio
-import logging
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol, Self
 
-import httpx2
+import anyio
 import mcp_types
-from mcp import Client, MCPError
-from mcp.client.streamable_http import streamable_http_client
-from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+from anyio.abc import AsyncResource
+from mcp.client import Transport
+from mcp.shared.message import SessionMessage
 
-from src.api.adapters.tools.endpoint import Endpoint
-from src.api.adapters.tools.wire import GuardedTransport, Wire, on_wire
-from src.api.errors import ToolsUnavailable
-from src.api.schemas.base import JsonObject
+from src.api.ports import Clock
 
-__all__ = ["Link", "OnProgress"]
+__all__ = ["Link", "PacedStream"]
 
-logger = logging.getLogger(__name__)
+_Item = SessionMessage | Exception
 
-
-class OnProgress(Protocol):
-    async def __call__(self, progress: float, total: float | None, message: str | None) -> None: ...
+_UNASKED_BURST, _UNASKED_PER_SECOND = 2_000, 500.0
+_BURST, _PER_SECOND = 10_000, 10_000.0
+_PAUSE = 0.02
 
 
-_CONNECT_SECONDS = 15
-_LIST_SECONDS = 15
-_MAX_PAGES = 20
-_TIMEOUTS = httpx2.Timeout(connect=5, write=30, read=None, pool=5)
-_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
-_WHO = mcp_types.Implementation(name="skyflo-engine", version="0.1.0")
-
-
-class Link:
-    """An open session. `changed` is called when the server says that its list of tools is another."""
-
-    def __init__(self, endpoint: Endpoint, changed: Callable[[], None]) -> None:
-        self.endpoint = endpoint
-        self._changed = changed
-        self._transport = GuardedTransport(httpx2.AsyncHTTPTransport(limits=_LIMITS))
-        self._client: Client | None = None
-        self._calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._retired = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        """Negotiates. Raises `ToolsUnavailable` with the reason."""
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._hold(ready), name=f"mcp-session {self.endpoint.url}")
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                await ready
-        except TimeoutError as error:
-            raise ToolsUnavailable("The server did not answer the first request in time.") from error
-        finally:
-            if self._client is None:
-                self._task.cancel()
+class Link(Protocol):
+    """A way to exchange messages with one server."""
 
     @property
-    def is_open(self) -> bool:
-        return self._task is not None and not self._task.done()
+    def last_error(self) -> str | None:
+        """Describe its last failure."""
 
-    def retire(self) -> None:
-        """No new calls; those under way end by themselves, and the session after them."""
-        self._retired.set()
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when it has ended by itself."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether it must have closed before another one to the same server opens."""
+
+    def open(self) -> Transport: ...
+
+
+class _ReadStream(Protocol):
+    async def receive(self) -> _Item: ...
+    async def aclose(self) -> None: ...
+
+
+class PacedStream(AsyncResource):
+    """Read a server's messages without letting a flood of them keep the engine busy.
+
+    Beyond a burst of 2,000 and 500 a second, notifications and requests are dropped: progress and announcements of a
+    changed list, which is read again anyway. Beyond 10,000 messages a second, dropped ones included, the server has to
+    wait. `repair` is applied to each message.
+    """
+
+    def __init__(self, inner: _ReadStream, clock: Clock, repair: Callable[[_Item], _Item]) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._repair = repair
+        self._unasked = _Allowance(_UNASKED_BURST, _UNASKED_PER_SECOND, clock)
+        self._all = _Allowance(_BURST, _PER_SECOND, clock)
+
+    @property
+    def last_context(self) -> object:
+        """The context in which the last message was sent, which the MCP client passes on to its handlers."""
+        return getattr(self._inner, "last_context", None)
+
+    async def receive(self) -> _Item:
+        while True:
+            await self._wait_for_turn()
+            item = await self._inner.receive()
+            if _is_answer(item) or self._unasked.take():
+                return self._repair(item)
 
     async def aclose(self) -> None:
-        """Ends the session now."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._inner.aclose()
 
-    async def list_tools(self) -> list[mcp_types.Tool]:
-        """Every page of the server's list. Raises `ToolsUnavailable`."""
-        tools: list[mcp_types.Tool] = []
-        cursor: str | None = None
-        try:
-            async with asyncio.timeout(_LIST_SECONDS):
-                for _ in range(_MAX_PAGES):
-                    page = await self._connected().list_tools(cursor=cursor)
-                    tools += page.tools
-                    cursor = page.next_cursor
-                    if cursor is None:
-                        break
-        except TimeoutError as error:
-            raise ToolsUnavailable("The server did not list its tools in time.") from error
-        except Exception as error:  # the boundary to the server: its client raises many types for a bad answer
-            raise ToolsUnavailable(self._words(error)) from error
-        return tools
+    def __aiter__(self) -> Self:
+        return self
 
-    async def call(
-        self, tool: str, arguments: JsonObject, meta: JsonObject, wire: Wire, progress: OnProgress | None
-    ) -> mcp_types.CallToolResult | mcp_types.InputRequiredResult:
-        """Sends `tools/call` once, as `wire` allows. Raises whatever the client raises; `wire` says how far it came."""
-        self._calls += 1
-        self._idle.clear()
-        token = on_wire.set(wire)
+    async def __anext__(self) -> _Item:
         try:
-            return await self._connected().session.call_tool(
-                tool,
-                arguments,
-                progress_callback=progress,
-                meta=cast(mcp_types.RequestParamsMeta, meta) if meta else None,
-                allow_input_required=True,
-            )
-        finally:
-            on_wire.reset(token)
-            self._calls -= 1
-            if not self._calls:
-                self._idle.set()
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
-    async def follow(self) -> bool:
-        """Stands by for changes of the list until that stream is lost. False where the server has no such stream."""
-        try:
-            async with self._connected().listen(tools_list_changed=True) as changes:
-                if not changes.honored.tools_list_changed:
-                    return False
-                async for _ in changes:
-                    self._changed()
-        except SubscriptionLost:
-            return True
-        except (ListenNotSupportedError, MCPError, ToolsUnavailable):
+    async def _wait_for_turn(self) -> None:
+        while not self._all.take():
+            await self._clock.sleep(_PAUSE)
+
+
+class _Allowance:
+    """A number of messages that grows with time up to a burst."""
+
+    def __init__(self, burst: int, per_second: float, clock: Clock) -> None:
+        self._burst, self._per_second, self._clock = burst, per_second, clock
+        self._left, self._at = float(burst), clock.monotonic()
+
+    def take(self) -> bool:
+        now = self._clock.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
             return False
-        except Exception as error:  # noqa: BLE001 - the boundary to the server: without this stream its list is polled
-            logger.warning("no news of a list of tools: %s", self._words(error), extra={"action": "tools.no_news"})
-            return False
+        self._left -= 1
         return True
 
-    async def _hold(self, ready: asyncio.Future[None]) -> None:
-        http = httpx2.AsyncClient(
-            transport=self._transport, headers=dict(self.endpoint.headers), timeout=_TIMEOUTS, trust_env=False
-        )
-        try:
-            async with http, self._new_client(http) as client:
-                self._client = client
-                ready.set_result(None)
-                await self._retired.wait()
-                await self._idle.wait()
-        except Exception as error:  # noqa: BLE001 - the boundary to the server; a broken session is opened anew
-            if not ready.done():
-                ready.set_exception(ToolsUnavailable(self._words(error)))
-                return
-            logger.warning("an MCP session ended: %s", self._words(error), extra={"action": "tools.session_lost"})
-            self._changed()
 
-    def _new_client(self, http: httpx2.AsyncClient) -> Client:
-        transport = streamable_http_client(self.endpoint.url, http_client=http)
-        return Client(transport, cache=None, client_info=_WHO, message_handler=self._heard)
-
-    async def _heard(self, message: object) -> None:
-        if isinstance(message, mcp_types.ToolListChangedNotification):
-            self._changed()
-
-    def _connected(self) -> Client:
-        if self._client is None or not self.is_open:
-            raise ToolsUnavailable("The session with the server has ended.")
-        return self._client
-
-    def _words(self, error: BaseException) -> str:
-        """What went wrong in one line: what the wire saw, else what the client says."""
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        said = self._transport.last_trouble or str(error) or type(error).__name__
-        return said.partition("\n")[0][:500]
+def _is_answer(item: _Item) -> bool:
+    """Whether this answers a request of ours, or reports that the transport failed."""
+    if isinstance(item, Exception):
+        return True
+    return isinstance(item.message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError)

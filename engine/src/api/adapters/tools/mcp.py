@@ -1,7 +1,7 @@
-"""`ToolServer` over MCP: every configured server behind one face.
+"""Implement `ToolServer` over MCP for all configured servers.
 
-One session per server lives as long as the server does. A call goes through it as one request and can't harm another
-(`wire.py`); what became of it is read by `replies.py`.
+Each server has one session for as long as it is up. A call is a single request on it and can't affect others
+(`transport.py`); `results.py` decides its outcome.
 """
 
 import asyncio
@@ -13,48 +13,68 @@ from typing import Self
 import mcp_types
 from pydantic import TypeAdapter
 
+from skyflo_common.redaction import Redactor
 from src.api.adapters.tools.connection import Connection, ServerHealth
+from src.api.adapters.tools.credentials import CREDENTIALS_META, encrypt_credentials
 from src.api.adapters.tools.endpoint import ServerConfig
 from src.api.adapters.tools.grants import GRANT_META, IDENTITY_META, sign, sign_identity
-from src.api.adapters.tools.listing import Listed, catalog
+from src.api.adapters.tools.listing import Catalog, ListedTool, build_catalog
 from src.api.adapters.tools.previews import no_preview, read_evidence, read_preview, read_settlement
-from src.api.adapters.tools.progress import throttled
-from src.api.adapters.tools.replies import Replies, refused
-from src.api.adapters.tools.wire import Wire
-from src.api.errors import ToolsUnavailable
-from src.api.ports import Acting, Clock, Evidence, Preview, Progress, Settlement, ToolReply, ToolRequest, ToolSpec
+from src.api.adapters.tools.progress import throttle_progress
+from src.api.adapters.tools.results import ReplyBuilder, build_refusal
+from src.api.adapters.tools.transport import OutgoingCall
+from src.api.errors import EngineError, ToolsUnavailable
+from src.api.ports import (
+    Clock,
+    Evidence,
+    ImpersonatedUser,
+    IntegrationAccess,
+    OmittedTools,
+    Preview,
+    Progress,
+    Settlement,
+    ToolReply,
+    ToolRequest,
+    ToolSpec,
+)
 from src.api.schemas.base import JsonObject
 from src.api.utils.canonical import canonical
-from src.api.utils.redaction import Redactor
 
 __all__ = ["McpToolServers"]
 
-_PATIENCE = 2.0
-_FRESH_SECONDS = 2.0
-_FIRST_LIST_SECONDS = 5.0
-_QUESTION_SECONDS = 30.0
+_SESSION_WAIT_SECONDS = 2.0
+_LISTING_MAX_AGE_SECONDS = 2.0
+_FIRST_LISTING_SECONDS = 5.0
+_FIRST_ATTEMPT_SECONDS = 60.0
+_INTERNAL_SECONDS = 30.0
 _DRAIN_SECONDS = 10.0
 _OBJECT: TypeAdapter[JsonObject] = TypeAdapter(JsonObject)
 
 
 class McpToolServers:
-    """The servers in the order of `configs`: where two tools have one name, the earlier server keeps it.
+    """Call the servers of `configs`. If two tools have the same name, the earlier server keeps it.
 
-    An asynchronous context manager: entering starts connecting and waits for nobody; leaving waits for changes that
-    are under way (`drain` seconds at most) before it closes the sessions.
+    Entering the context starts connecting without waiting. Leaving it waits up to `drain` seconds for changes in
+    progress, then closes the sessions.
     """
 
     def __init__(
-        self, configs: Sequence[ServerConfig], clock: Clock, redactor: Redactor, drain: float = _DRAIN_SECONDS
+        self,
+        configs: Sequence[ServerConfig],
+        clock: Clock,
+        redactor: Redactor,
+        drain: float = _DRAIN_SECONDS,
+        integrations: IntegrationAccess | None = None,
     ) -> None:
+        self._integrations = integrations
         self._clock = clock
         self._redactor = redactor
         self._drain = drain
         self._connections = {config.name: Connection(config, clock, redactor) for config in configs}
-        self._patient_until = clock.boot() + _FIRST_LIST_SECONDS
+        self._began = clock.monotonic()
         self._runners: list[asyncio.Task[None]] = []
         self._changes: set[asyncio.Task[ToolReply]] = set()
-        self._catalog: tuple[tuple[int, ...], dict[str, tuple[str, Listed]]] = ((), {})
+        self._catalog: tuple[tuple[int, ...], Catalog] = ((), Catalog())
 
     async def __aenter__(self) -> Self:
         for name, connection in self._connections.items():
@@ -73,35 +93,46 @@ class McpToolServers:
             await connection.aclose()
 
     def wake(self) -> None:
-        """Look at every server now: for the one who has just started a server anew."""
+        """Check every server now, for example after starting one."""
         for connection in self._connections.values():
             connection.wake()
 
     def health(self) -> list[ServerHealth]:
-        """Each server's state, in the order of the settings."""
+        """Return each server's state, in the order of the settings."""
         return [connection.health() for connection in self._connections.values()]
 
     async def tools(self) -> Mapping[str, ToolSpec]:
-        """What is known, by name: a server that is down keeps what it listed last.
+        """Return the known tools by name; a server that is down keeps its last list.
 
-        Waits only in the first seconds after the start, for the first list of each trusted server.
+        After the start it waits for the first list of each trusted server: for 5 seconds, and up to 60 for a server
+        whose first attempt is not over, which a slow machine still starts. A tool that needs an integration is left out
+        while none is active.
         """
-        await self._first_lists()
-        return {name: listed.spec for name, (_, listed) in self._named().items()}
+        trusted = [each for each in self._connections.values() if each.config.trusted]
+        await self._wait_until([each.listed for each in trusted], _FIRST_LISTING_SECONDS)
+        await self._wait_until([each.tried for each in trusted], _FIRST_ATTEMPT_SECONDS)
+        specs = {name: listed.spec for name, (_, listed) in self._build_catalog().tools.items()}
+        if self._integrations is None or not any(spec.integration for spec in specs.values()):
+            return {name: spec for name, spec in specs.items() if not spec.integration}
+        connected = await self._integrations.providers()
+        return {name: spec for name, spec in specs.items() if not spec.integration or spec.integration in connected}
 
-    async def _first_lists(self) -> None:
-        patience = self._patient_until - self._clock.boot()
-        unlisted = [each.listed for each in self._connections.values() if each.config.trusted]
-        if patience > 0 and not all(listed.is_set() for listed in unlisted):
+    async def omitted(self) -> Sequence[OmittedTools]:
+        return self._build_catalog().omitted
+
+    async def _wait_until(self, events: Sequence[asyncio.Event], seconds: float) -> None:
+        """Wait until all events are set, at most until these seconds after the start."""
+        remaining = self._began + seconds - self._clock.monotonic()
+        if remaining > 0 and not all(event.is_set() for event in events):
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await asyncio.gather(*(listed.wait() for listed in unlisted))
+                async with asyncio.timeout(remaining):
+                    await asyncio.gather(*(event.wait() for event in events))
 
     async def call(self, request: ToolRequest, progress: Progress | None = None) -> ToolReply:
-        """Puts at most one request on the wire and never raises but for cancellation.
+        """Send at most one request. Only a cancellation raises.
 
-        Cancelling it ends a read, here and at the server. A call with a grant runs on in a task of its own, to its end
-        or its deadline, also when nobody waits for it any more: whoever must record its reply shields its own waiting.
+        Cancelling it cancels a read, at the server too. A call with a grant continues in its own task until its end or
+        its deadline, even if the caller is gone: a caller that must record the reply shields its waiting.
         """
         if request.grant is None:
             return await self._call(request, progress)
@@ -110,118 +141,160 @@ class McpToolServers:
         task.add_done_callback(self._changes.discard)
         return await asyncio.shield(task)
 
-    async def preview(self, spec: ToolSpec, args: str, acting: Acting | None = None) -> Preview | ToolReply:
-        """The companion's answer, the failed reply where it refused, or a preview that says that there is none."""
+    async def preview(
+        self, spec: ToolSpec, args: str, impersonate_user: ImpersonatedUser | None = None
+    ) -> Preview | ToolReply:
+        """Return the preview tool's answer, its failed reply if it refused, or a preview that says there is none."""
         if spec.preview is None:
             return no_preview(spec)
-        reply = await self._ask(spec.server, spec.preview, _OBJECT.validate_json(args), acting)
+        reply = await self._call_internal(spec.server, spec.preview, _OBJECT.validate_json(args), impersonate_user)
         return read_preview(reply)
 
     async def settle(self, server: str, approval_id: str) -> Settlement:
-        """Asks whether the grant ever ran. `cannot_tell`, with the reason, where the server does not answer that."""
+        """Ask whether the grant ever ran. Returns `cannot_tell`, with the reason, if the server can't say."""
         connection = self._connections.get(server)
         if connection is None or not connection.config.trusted:
-            return Settlement("cannot_tell", refused("no_settling", f"The server {server} can't say what ran."))
-        reply = await self._ask(server, "grant_settle", {"id": approval_id})
-        return read_settlement(reply, Replies(server, True, self._redactor))
+            return Settlement("cannot_tell", build_refusal("no_settling", f"The server {server} can't say what ran."))
+        reply = await self._call_internal(server, "grant_settle", {"id": approval_id})
+        return await read_settlement(reply, ReplyBuilder(server, True, connection.redactor))
 
     async def evidence(
-        self, server: str, tool: str, args: str, preconditions: JsonObject | None, acting: Acting | None = None
+        self,
+        server: str,
+        tool: str,
+        args: str,
+        preconditions: JsonObject | None,
+        impersonate_user: ImpersonatedUser | None = None,
     ) -> Evidence:
         connection = self._connections.get(server)
         if connection is None or not connection.config.trusted:
-            return Evidence("cannot_tell", f"The server {server} offers no way to look.")
-        listed = self._find(connection, tool)
+            return Evidence("cannot_tell", f"The server {server} offers no evidence.")
+        listed = self._find_tool(connection, tool)
         arguments: JsonObject = {
             "tool": listed.wire_name if listed else tool,
             "arguments": _OBJECT.validate_json(args),
             "preconditions": preconditions,
         }
-        return read_evidence(await self._ask(server, "grant_evidence", arguments, acting))
+        return read_evidence(await self._call_internal(server, "grant_evidence", arguments, impersonate_user))
 
     async def _call(self, request: ToolRequest, progress: Progress | None, internal: bool = False) -> ToolReply:
         connection = self._connections.get(request.server)
         if connection is None:
-            return refused("unknown_server", f"There is no tool server called {request.server}.")
+            return build_refusal("unknown_server", f"There is no tool server called {request.server}.")
         change = request.grant is not None
-        wire = Wire(lambda: request.send_before is None or self._clock.boot() <= request.send_before, once=change)
-        replies = Replies(request.server, connection.config.trusted, self._redactor, questions=internal)
+        outgoing = OutgoingCall(
+            lambda: request.send_before is None or self._clock.monotonic() <= request.send_before, once=change
+        )
+        builder = ReplyBuilder(request.server, connection.config.trusted, connection.redactor, internal=internal)
         try:
             async with asyncio.timeout(request.deadline):
-                return await self._send(connection, request, wire, replies, progress, internal)
+                return await self._send(connection, request, outgoing, builder, progress, internal)
         except ToolsUnavailable as error:
-            return replies.unanswered(wire, error.detail, change=change)
+            return builder.without_reply(outgoing, error.detail, change=change)
         except TimeoutError:
-            return replies.unanswered(wire, f"no answer within {request.deadline:g} s", change=change)
-        except Exception as error:  # noqa: BLE001 - the boundary: whatever the client raises, an outcome is told
-            return replies.unanswered(wire, str(error) or type(error).__name__, change=change)
+            return builder.without_reply(outgoing, f"no answer within {request.deadline:g} s", change=change)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever the client raises, an outcome is returned
+            return builder.without_reply(outgoing, str(error) or type(error).__name__, change=change)
 
     async def _send(
         self,
         connection: Connection,
         request: ToolRequest,
-        wire: Wire,
-        replies: Replies,
+        outgoing: OutgoingCall,
+        builder: ReplyBuilder,
         progress: Progress | None,
         internal: bool,
     ) -> ToolReply:
         change = request.grant is not None
-        link = await connection.link(min(_PATIENCE, request.deadline / 2))
-        await connection.fresh(link, _FRESH_SECONDS if change else float("inf"))
-        listed = self._find(connection, request.tool)
+        session = await connection.session(min(_SESSION_WAIT_SECONDS, request.deadline / 2))
+        await connection.current_listing(session, _LISTING_MAX_AGE_SECONDS if change else float("inf"))
+        listed = self._find_tool(connection, request.tool)
         if listed is None:
-            return refused("unknown_tool", f"The tool server {request.server} has no tool {request.tool}.")
-        refusal = _refusal(listed, request, internal, link.endpoint.grant_key)
+            return build_refusal("unknown_tool", f"The tool server {request.server} has no tool {request.tool}.")
+        refusal = _check_request(listed, request, internal, session.endpoint.grant_key)
         if refusal is not None:
             return refusal
         arguments = _OBJECT.validate_json(request.args)
-        meta = self._signed(request, listed.wire_name, arguments, link.endpoint.grant_key)
-        shown = throttled(progress, self._clock, self._redactor) if progress else None
-        result = await link.call(listed.wire_name, arguments, meta, wire, shown)
+        meta = self._build_meta(request, listed.wire_name, arguments, session.endpoint.grant_key)
+        try:
+            meta |= await self._seal_credentials(listed, request.args, session.endpoint.grant_key)
+        except EngineError as error:  # nothing was sent
+            return build_refusal(error.code, error.detail)
+        on_progress = throttle_progress(progress, self._clock, connection.redactor) if progress else None
+        result = await session.call(listed.wire_name, arguments, meta, outgoing, on_progress)
         if isinstance(result, mcp_types.InputRequiredResult):
-            return replies.unanswered(wire, "the tool asked for more input, which is not given", change=change)
-        return replies.answered(result, change=change)
+            return builder.without_reply(
+                outgoing, "the tool asked for more input, which the engine does not give", change=change
+            )
+        return await builder.from_result(result, change=change)
 
-    def _signed(self, request: ToolRequest, tool: str, arguments: JsonObject, key: str | None) -> JsonObject:
-        """What goes along for a server that shares a key with us: leave for a change, or in whose name it reads."""
-        now, acting = self._clock.now(), request.acting
+    def _build_meta(self, request: ToolRequest, tool: str, arguments: JsonObject, key: str | None) -> JsonObject:
+        """Build the request's metadata for a server that shares a key: the grant of a change, or a read's identity."""
+        now, impersonate_user = self._clock.now(), request.impersonate_user
         if key is None:
             return {}
         if request.grant is not None:
             args = request.args
-            grant = sign(request.grant, key=key, tool=tool, args=args, arguments=arguments, now_ms=now, acting=acting)
+            grant = sign(
+                request.grant,
+                key=key,
+                tool=tool,
+                args=args,
+                arguments=arguments,
+                now_ms=now,
+                impersonate_user=impersonate_user,
+            )
             return {GRANT_META: grant}
-        return {} if acting is None else {IDENTITY_META: sign_identity(acting, key=key, now_ms=now)}
+        return {} if impersonate_user is None else {IDENTITY_META: sign_identity(impersonate_user, key=key, now_ms=now)}
 
-    async def _ask(self, server: str, tool: str, arguments: JsonObject, acting: Acting | None = None) -> ToolReply:
-        """Calls a hidden tool of a trusted server, which changes nothing outside of that server."""
-        request = ToolRequest(server, tool, canonical(arguments), _QUESTION_SECONDS, acting=acting)
+    async def _seal_credentials(self, listed: ListedTool, args: str, key: str | None) -> JsonObject:
+        """Return the metadata with the credentials that a tool needs. Raises `EngineError` where they can't be read."""
+        provider = listed.spec.integration
+        if not provider or key is None or self._integrations is None:
+            return {}
+        values = await self._integrations.read(provider)
+        sealed = encrypt_credentials(
+            values, key=key, provider=provider, tool=listed.wire_name, args=args, now_ms=self._clock.now()
+        )
+        return {CREDENTIALS_META: sealed}
+
+    async def _call_internal(
+        self, server: str, tool: str, arguments: JsonObject, impersonate_user: ImpersonatedUser | None = None
+    ) -> ToolReply:
+        """Call a hidden tool of a trusted server; such tools change nothing outside that server."""
+        request = ToolRequest(server, tool, canonical(arguments), _INTERNAL_SECONDS, impersonate_user=impersonate_user)
         return await self._call(request, None, internal=True)
 
-    def _find(self, connection: Connection, tool: str) -> Listed | None:
-        """By the name that a model sees, else by the server's own."""
-        named = self._named().get(tool)
-        if named is not None and named[0] == connection.config.name:
-            return named[1]
+    def _find_tool(self, connection: Connection, tool: str) -> ListedTool | None:
+        """Find a tool by the model's name for it, or else by the server's own."""
+        entry = self._build_catalog().tools.get(tool)
+        if entry is not None and entry[0] == connection.config.name:
+            return entry[1]
         return connection.listing.tools.get(tool)
 
-    def _named(self) -> dict[str, tuple[str, Listed]]:
+    def _build_catalog(self) -> Catalog:
         versions = tuple(connection.version for connection in self._connections.values())
         if self._catalog[0] != versions:
             listings = ((name, connection.listing) for name, connection in self._connections.items())
-            self._catalog = (versions, catalog(listings))
+            self._catalog = (versions, build_catalog(listings))
         return self._catalog[1]
 
 
-def _refusal(listed: Listed, request: ToolRequest, internal: bool, key: str | None) -> ToolReply | None:
-    """Why the engine does not send this request, if it does not."""
+def _check_request(listed: ListedTool, request: ToolRequest, internal: bool, key: str | None) -> ToolReply | None:
+    """Return why the engine refuses to send this request, or None."""
     if request.schema_hash and listed.spec.schema_hash != request.schema_hash:
-        sentence = f"The tool {request.tool} is not what it was when this call was made: ask for it anew."
-        return refused("schema_changed", sentence)
+        text = f"The tool {request.tool} has changed since this call was made. Ask for the call again."
+        return build_refusal("schema_changed", text)
     if listed.internal != internal:
-        return refused("unknown_tool", f"The tool server {request.server} has no tool {request.tool} for this use.")
-    if request.acting is not None and key is None:
-        return refused("no_grant_key", "KUBERNETES_IMPERSONATE needs a key shared with the tool server: MCP_GRANT_KEY.")
+        return build_refusal(
+            "unknown_tool", f"The tool server {request.server} has no tool {request.tool} for this use."
+        )
+    if request.impersonate_user is not None and key is None:
+        return build_refusal(
+            "no_grant_key", "KUBERNETES_IMPERSONATE needs a key shared with the tool server: MCP_GRANT_KEY."
+        )
     if request.grant is None and not listed.spec.read and not internal:
-        return refused("approval_needed", f"The tool {request.tool} may change something, so it needs an approval.")
+        return build_refusal(
+            "approval_needed", f"The tool {request.tool} may change something, so it needs an approval."
+        )
     return None

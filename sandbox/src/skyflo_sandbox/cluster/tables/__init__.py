@@ -1,4 +1,4 @@
-"""Objects as rows, as the API server prints them for `kubectl get`: names, priorities and texts of its columns."""
+"""Table rows as the API server prints them for `kubectl get`."""
 
 from skyflo_sandbox.cluster.tables.columns import columns
 from skyflo_sandbox.cluster.tables.rows import row

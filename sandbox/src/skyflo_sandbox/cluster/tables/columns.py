@@ -1,16 +1,16 @@
-"""The columns of each kind."""
+"""Column definitions of each kind."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from skyflo_common.jsontypes import JsonObject
 from skyflo_sandbox.cluster.kinds import Kind
-from skyflo_sandbox.jsontypes import JsonObject
 
 __all__ = ["columns"]
 
-# A name, with its type where that is not a string. Those after the bar are for `-o wide` only.
+# Column names, with a type unless it is string. Columns after the bar are for `-o wide` only.
 _IMAGES = "Containers, Images, Selector"
-_TEXTS: Mapping[str, str] = MappingProxyType(
+_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "Namespace": "Name, Status, Age",
         "Node": "Name, Status, Roles, Age, Version | Internal-IP, External-IP, OS-Image, Kernel-Version, "
@@ -36,7 +36,7 @@ _TEXTS: Mapping[str, str] = MappingProxyType(
         "PodDisruptionBudget": "Name, Min Available, Max Unavailable, Allowed Disruptions:integer, Age",
     }
 )
-_EVENT = (
+_EVENT_COLUMNS = (
     ("Last Seen", 0),
     ("Type", 0),
     ("Reason", 0),
@@ -51,10 +51,10 @@ _EVENT = (
 
 
 def columns(kind: Kind) -> list[JsonObject]:
-    """The column definitions of a Table of this kind."""
+    """Return the column definitions of a Table of this kind."""
     if kind.kind == "Event":
-        return [_column(name, priority) for name, priority in _EVENT]
-    shown, _, wide = _TEXTS.get(kind.kind, "Name, Age").partition(" | ")
+        return [_column(name, priority) for name, priority in _EVENT_COLUMNS]
+    shown, _, wide = _COLUMNS.get(kind.kind, "Name, Age").partition(" | ")
     return [_column(name, priority) for text, priority in ((shown, 0), (wide, 1)) for name in text.split(", ") if name]
 
 

@@ -1,12 +1,12 @@
-"""The cells of each kind."""
+"""Row cells of each kind."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from skyflo_common.jsontypes import JsonObject, JsonValue, dig, number_at, object_at, objects_at, strings_at, text_at
 from skyflo_sandbox.cluster.kinds import Kind
 from skyflo_sandbox.cluster.tables import pods
-from skyflo_sandbox.cluster.tables.durations import ago
-from skyflo_sandbox.jsontypes import JsonObject, JsonValue, dig, number_at, object_at, objects_at, strings_at, text_at
+from skyflo_sandbox.cluster.tables.durations import format_age
 
 __all__ = ["row", "selector_text"]
 
@@ -14,10 +14,10 @@ _NONE = "<none>"
 
 
 def row(kind: Kind, body: JsonObject, now: float) -> JsonObject:
-    """Cells in the order of the kind's columns, and conditions. `now` in seconds since the epoch."""
-    cells: list[JsonValue] = _CELLS.get(kind.kind, _plain)(body, now)
-    marks = pods.conditions(body) if kind.kind == "Pod" else []
-    return {"cells": cells, **({"conditions": marks} if marks else {})}
+    """Build the cells in column order, and the row conditions. `now` is in seconds since the epoch."""
+    cells: list[JsonValue] = _CELL_BUILDERS.get(kind.kind, _default_cells)(body, now)
+    conditions = pods.pod_row_conditions(body) if kind.kind == "Pod" else []
+    return {"cells": cells, **({"conditions": conditions} if conditions else {})}
 
 
 def _name(body: JsonObject) -> str:
@@ -25,22 +25,22 @@ def _name(body: JsonObject) -> str:
 
 
 def _age(body: JsonObject, now: float) -> str:
-    return ago(text_at(body, "metadata", "creationTimestamp"), now)
+    return format_age(text_at(body, "metadata", "creationTimestamp"), now)
 
 
-def _plain(body: JsonObject, now: float) -> list[JsonValue]:
+def _default_cells(body: JsonObject, now: float) -> list[JsonValue]:
     return [_name(body), _age(body, now)]
 
 
-def _definition(body: JsonObject, _: float) -> list[JsonValue]:
+def _definition_cells(body: JsonObject, _: float) -> list[JsonValue]:
     return [_name(body), text_at(body, "metadata", "creationTimestamp")]
 
 
-def _namespace(body: JsonObject, now: float) -> list[JsonValue]:
+def _namespace_cells(body: JsonObject, now: float) -> list[JsonValue]:
     return [_name(body), text_at(body, "status", "phase"), _age(body, now)]
 
 
-def _node(body: JsonObject, now: float) -> list[JsonValue]:
+def _node_cells(body: JsonObject, now: float) -> list[JsonValue]:
     info = object_at(body, "status", "nodeInfo")
     addresses = {text_at(each, "type"): text_at(each, "address") for each in objects_at(body, "status", "addresses")}
     kernel, machine = text_at(info, "kernelVersion"), text_at(info, "architecture")
@@ -70,20 +70,20 @@ def _roles(body: JsonObject) -> str:
     return ",".join(sorted(role for role in roles if role)) or _NONE
 
 
-def _service(body: JsonObject, now: float) -> list[JsonValue]:
+def _service_cells(body: JsonObject, now: float) -> list[JsonValue]:
     spec = object_at(body, "spec")
     return [
         _name(body),
         text_at(spec, "type"),
         text_at(spec, "clusterIP") or _NONE,
-        _external(body),
-        ",".join(_service_port(port) for port in objects_at(spec, "ports")) or _NONE,
+        _external_addresses(body),
+        ",".join(_format_service_port(port) for port in objects_at(spec, "ports")) or _NONE,
         _age(body, now),
-        _labels(strings_at(spec, "selector")),
+        _format_labels(strings_at(spec, "selector")),
     ]
 
 
-def _external(body: JsonObject) -> str:
+def _external_addresses(body: JsonObject) -> str:
     type_ = text_at(body, "spec", "type")
     if type_ == "ExternalName":
         return text_at(body, "spec", "externalName")
@@ -94,44 +94,44 @@ def _external(body: JsonObject) -> str:
     return ",".join(addresses) or ("<pending>" if type_ == "LoadBalancer" else _NONE)
 
 
-def _service_port(port: JsonObject) -> str:
+def _format_service_port(port: JsonObject) -> str:
     outside = f":{port['nodePort']}" if port.get("nodePort") else ""
     return f"{number_at(port, 'port')}{outside}/{text_at(port, 'protocol')}"
 
 
-def _labels(labels: Mapping[str, str]) -> str:
+def _format_labels(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or _NONE
 
 
 def selector_text(spec: JsonObject) -> str:
-    """The label selector of a workload's spec as kubectl writes it."""
-    expressions = [_expression(each) for each in objects_at(spec, "selector", "matchExpressions")]
+    """Format the label selector of a workload's spec as kubectl does."""
+    expressions = [_format_expression(each) for each in objects_at(spec, "selector", "matchExpressions")]
     labels = [f"{key}={value}" for key, value in strings_at(spec, "selector", "matchLabels").items()]
     return ",".join(sorted([*labels, *expressions])) or _NONE
 
 
-def _expression(each: JsonObject) -> str:
+def _format_expression(each: JsonObject) -> str:
     key, operator, values = text_at(each, "key"), text_at(each, "operator"), each.get("values")
     listed = ",".join(sorted(str(value) for value in values)) if isinstance(values, list) else ""
     texts = {"In": f"{key} in ({listed})", "NotIn": f"{key} notin ({listed})", "Exists": key, "DoesNotExist": f"!{key}"}
     return texts.get(operator, key)
 
 
-def _data(body: JsonObject) -> int:
+def _count_data(body: JsonObject) -> int:
     return len(object_at(body, "data")) + len(object_at(body, "binaryData"))
 
 
-def _config_map(body: JsonObject, now: float) -> list[JsonValue]:
-    return [_name(body), _data(body), _age(body, now)]
+def _config_map_cells(body: JsonObject, now: float) -> list[JsonValue]:
+    return [_name(body), _count_data(body), _age(body, now)]
 
 
-def _secret(body: JsonObject, now: float) -> list[JsonValue]:
-    return [_name(body), text_at(body, "type"), _data(body), _age(body, now)]
+def _secret_cells(body: JsonObject, now: float) -> list[JsonValue]:
+    return [_name(body), text_at(body, "type"), _count_data(body), _age(body, now)]
 
 
-def _event(body: JsonObject, now: float) -> list[JsonValue]:
+def _event_cells(body: JsonObject, now: float) -> list[JsonValue]:
     about, moment = object_at(body, "involvedObject"), text_at(body, "eventTime")
-    first = ago(text_at(body, "firstTimestamp") or moment, now)
+    first = format_age(text_at(body, "firstTimestamp") or moment, now)
     last = text_at(body, "series", "lastObservedTime") or text_at(body, "lastTimestamp")
     kind, name = text_at(about, "kind").lower(), text_at(about, "name")
     source = [
@@ -139,7 +139,7 @@ def _event(body: JsonObject, now: float) -> list[JsonValue]:
         text_at(body, "source", "host"),
     ]
     return [
-        ago(last, now) if last else first,
+        format_age(last, now) if last else first,
         text_at(body, "type"),
         text_at(body, "reason"),
         f"{kind}/{name}" if name else kind,
@@ -152,14 +152,14 @@ def _event(body: JsonObject, now: float) -> list[JsonValue]:
     ]
 
 
-def _template(body: JsonObject) -> list[JsonValue]:
+def _template_cells(body: JsonObject) -> list[JsonValue]:
     containers = objects_at(body, "spec", "template", "spec", "containers")
     names = ",".join(text_at(each, "name") for each in containers)
     images = ",".join(text_at(each, "image") for each in containers)
     return [names, images, selector_text(object_at(body, "spec"))]
 
 
-def _deployment(body: JsonObject, now: float) -> list[JsonValue]:
+def _deployment_cells(body: JsonObject, now: float) -> list[JsonValue]:
     status = object_at(body, "status")
     return [
         _name(body),
@@ -167,54 +167,60 @@ def _deployment(body: JsonObject, now: float) -> list[JsonValue]:
         number_at(status, "updatedReplicas") or 0,
         number_at(status, "availableReplicas") or 0,
         _age(body, now),
-        *_template(body),
+        *_template_cells(body),
     ]
 
 
-def _replica_set(body: JsonObject, now: float) -> list[JsonValue]:
+def _replica_set_cells(body: JsonObject, now: float) -> list[JsonValue]:
     return [
         _name(body),
         number_at(body, "spec", "replicas") or 0,
         number_at(body, "status", "replicas") or 0,
         number_at(body, "status", "readyReplicas") or 0,
         _age(body, now),
-        *_template(body),
+        *_template_cells(body),
     ]
 
 
-def _endpoint_slice(body: JsonObject, now: float) -> list[JsonValue]:
-    ports = [_endpoint_port(port) for port in objects_at(body, "ports")]
+def _endpoint_slice_cells(body: JsonObject, now: float) -> list[JsonValue]:
+    ports = [_format_endpoint_port(port) for port in objects_at(body, "ports")]
     addresses: list[str] = []
     for endpoint in objects_at(body, "endpoints"):
         found = endpoint.get("addresses")
         addresses += [str(each) for each in found] if isinstance(found, list) else []
-    return [_name(body), text_at(body, "addressType"), _few(ports), _few(addresses), _age(body, now)]
+    return [
+        _name(body),
+        text_at(body, "addressType"),
+        _format_first_three(ports),
+        _format_first_three(addresses),
+        _age(body, now),
+    ]
 
 
-def _endpoint_port(port: JsonObject) -> str:
+def _format_endpoint_port(port: JsonObject) -> str:
     number = number_at(port, "port")
     return str(number) if number is not None else text_at(port, "name") or "*"
 
 
-def _few(texts: list[str]) -> str:
-    """At most three, and how many there are beyond."""
+def _format_first_three(texts: list[str]) -> str:
+    """Join at most three texts, and append how many more there are."""
     if not texts:
         return "<unset>"
     return ",".join(texts[:3]) + (f" + {len(texts) - 3} more..." if len(texts) > 3 else "")
 
 
-_CELLS: Mapping[str, Callable[[JsonObject, float], list[JsonValue]]] = MappingProxyType(
+_CELL_BUILDERS: Mapping[str, Callable[[JsonObject, float], list[JsonValue]]] = MappingProxyType(
     {
-        "Namespace": _namespace,
-        "Node": _node,
-        "Pod": pods.pod,
-        "Service": _service,
-        "ConfigMap": _config_map,
-        "Secret": _secret,
-        "Event": _event,
-        "Deployment": _deployment,
-        "ReplicaSet": _replica_set,
-        "EndpointSlice": _endpoint_slice,
-        "CustomResourceDefinition": _definition,
+        "Namespace": _namespace_cells,
+        "Node": _node_cells,
+        "Pod": pods.pod_cells,
+        "Service": _service_cells,
+        "ConfigMap": _config_map_cells,
+        "Secret": _secret_cells,
+        "Event": _event_cells,
+        "Deployment": _deployment_cells,
+        "ReplicaSet": _replica_set_cells,
+        "EndpointSlice": _endpoint_slice_cells,
+        "CustomResourceDefinition": _definition_cells,
     }
 )

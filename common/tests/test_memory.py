@@ -1,0 +1,22 @@
+"""Imports are kept out of garbage collections once per process."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import gc
+from skyflo_common.memory import keep_imports
+keep_imports()
+first = gc.get_freeze_count()
+later = [[] for _ in range(1000)]
+keep_imports()
+print(first > 1000, gc.get_freeze_count() == first)
+"""
+
+
+@pytest.mark.processes
+def test_first_call_keeps_what_was_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]

@@ -1,0 +1,139 @@
+{{- define "skyflo.name" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "skyflo.selector" -}}
+app.kubernetes.io/name: skyflo
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "skyflo.labels" -}}
+{{ include "skyflo.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- define "skyflo.image" -}}
+{{- $name := printf "skyflo-%s:%s" .part (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- with .root.Values.image.registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ $name -}}
+{{- end -}}
+
+{{- define "skyflo.secret" -}}
+{{- .Values.existingSecret | default (printf "%s-keys" (include "skyflo.name" .)) -}}
+{{- end -}}
+
+{{- define "skyflo.publicUrl" -}}
+{{- if .Values.publicUrl -}}
+{{- .Values.publicUrl -}}
+{{- else if .Values.ingress.enabled -}}
+{{- printf "%s://%s" (ternary "https" "http" (not (empty .Values.ingress.tlsSecret))) .Values.ingress.host -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Pods run as a user without rights, on a file system that they can't write. */}}
+{{- define "skyflo.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "skyflo.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* One key of the Secret as a variable. */}}
+{{- define "skyflo.key" -}}
+- name: {{ .variable }}
+  valueFrom: {secretKeyRef: {name: {{ include "skyflo.secret" .root }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}}
+{{- end -}}
+
+{{- define "skyflo.settings" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "skyflo.engineVariables" -}}
+{{- range list "JWT_SECRET" "AUDIT_KEY" "CREDENTIALS_KEY" "MCP_SERVER_TOKEN" "MCP_GRANT_KEY" "POSTGRES_DATABASE_URL" }}
+{{ include "skyflo.key" (dict "root" $ "variable" . "key" .) }}
+{{- end }}
+{{ include "skyflo.key" (dict "root" $ "variable" "REDIS_URL" "key" "REDIS_URL") }}
+- name: MCP_SERVER_URL
+  value: http://{{ include "skyflo.name" . }}-tools:8090/mcp
+- name: LLM_MODEL
+  value: {{ .Values.model.name | quote }}
+{{- with .Values.model.host }}
+- name: LLM_HOST
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "skyflo.publicUrl" . }}
+- name: PUBLIC_URL
+  value: {{ . | quote }}
+{{- end }}
+- name: INTEGRATIONS_SECRETS
+  value: local
+{{- if .Values.rbac.impersonate }}
+- name: KUBERNETES_IMPERSONATE
+  value: "true"
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- name: METRICS_ADDRESS
+  value: ":9464"
+{{ include "skyflo.key" (dict "root" $ "variable" "METRICS_TOKEN" "key" "METRICS_TOKEN") }}
+{{- end }}
+{{- include "skyflo.settings" .Values.engine.settings }}
+{{- end -}}
+
+{{/* Where the pods of engine and tool server run, from where their image comes, and what they may write. */}}
+{{- define "skyflo.pod" -}}
+enableServiceLinks: false
+securityContext: {{- include "skyflo.podSecurity" 10001 | nindent 2 }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "skyflo.selector" . | nindent 8 }}
+volumes:
+  - name: data
+    emptyDir: {}
+  - name: tmp
+    emptyDir: {}
+{{- range $name := list "nodeSelector" "tolerations" "affinity" }}
+{{- with index $.root.Values $.component $name }}
+{{ $name }}: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The limits of one of their containers. */}}
+{{- define "skyflo.container" -}}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+resources: {{- toYaml (index .root.Values .component).resources | nindent 2 }}
+securityContext: {{- include "skyflo.containerSecurity" . | nindent 2 }}
+volumeMounts:
+  - {name: data, mountPath: /data}
+  - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{- define "skyflo.disruptionBudget" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "skyflo.name" .root }}-{{ .component }}
+  labels: {{- include "skyflo.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {{- include "skyflo.selector" . | nindent 6 }}
+{{- end -}}

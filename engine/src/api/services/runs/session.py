@@ -1,0 +1,324 @@
+"""Read and write the rows of one run for the graph's nodes, under the run's lease."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skyflo_common.redaction import holds_secret_in_large, redact_large_arguments
+from src.api.agent.context import History, ModelReply, NewCall, RunSnapshot, TextCheckpoint
+from src.api.agent.history import dump_state
+from src.api.agent.policy import Requester
+from src.api.ports import Reader, ToolSpec, Transaction
+from src.api.schemas.base import JsonObject
+from src.api.schemas.events import Event, PendingTool, ToolError, ToolsPending
+from src.api.schemas.policy import ActivePolicy
+from src.api.schemas.query import Where
+from src.api.schemas.records import Call, Execution, Message, Run
+from src.api.services.approvals.proposals import Proposals
+from src.api.services.conversations.search import index_message
+from src.api.services.infrastructure import Infrastructure
+from src.api.services.lease import Lease
+from src.api.services.policy.enforcement import evaluate_tool, find_requester, needs_human_approval
+from src.api.services.runs.budgets import Budgets
+from src.api.services.runs.completion import RunCompletion, RunResult
+from src.api.services.runs.run_rows import OwnedRows
+from src.api.services.runs.usage import build_model_call, build_usage_event, has_tokens
+from src.api.services.streaming.journal import Journal, TextBoundary
+from src.api.services.tools.ledger import Ledger
+from src.api.services.tools.offer import offer_tools, usable_tools
+from src.api.utils.canonical import canonical
+from src.api.utils.json_columns import load_object
+from src.api.utils.text import clean
+
+__all__ = ["RunDependencies", "StoreRunSession"]
+
+MAX_MESSAGES = 500
+MAX_CALLS = 1000
+_TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "cached_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDependencies:
+    """What the executor, the sessions and the title generator of this process share.
+
+    `wake` makes this process claim a queued run.
+    """
+
+    infra: Infrastructure
+    ledger: Ledger
+    proposals: Proposals
+    completion: RunCompletion
+    journal: Journal
+    budgets: Budgets
+    wake: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class StoreRunSession:
+    """`agent.context.RunSession` for one lease.
+
+    `may_change`: whether the run's user may request changes. `toolsets`: those of the conversation; empty means all.
+    """
+
+    deps: RunDependencies
+    lease: Lease
+    may_change: bool = field(kw_only=True)
+    toolsets: frozenset[str] = field(kw_only=True, default=frozenset())
+    _rows: OwnedRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows = OwnedRows(self.lease.run_id)
+        if self.lease.fence == 1:
+            self._rows.start_empty()
+
+    async def specs(self) -> Mapping[str, ToolSpec]:
+        budget = self.deps.infra.limits.tool_budget
+        return (await offer_tools(self.deps.infra.tools, self.toolsets, budget, may_change=self.may_change)).specs
+
+    async def snapshot(self) -> RunSnapshot:
+        rows = self._rows.known()
+        if rows is None:
+            rows = await self.deps.infra.store.read(self._rows.read)
+        return rows.to_snapshot()
+
+    async def history(self) -> History:
+        """Return the newest messages of the conversation and the calls that belong to them.
+
+        Includes the run's own message if an edit has hidden it meanwhile: the run continues with its original request.
+        """
+
+        async def body(reader: Reader) -> History:
+            where: Where = {"conversation_id": self.lease.conversation_id, "hidden": False}
+            newest = await reader.find(Message, where, "-created_at,-id", MAX_MESSAGES)
+            if not any(message.run_id == self.lease.run_id for message in newest):
+                hidden_own: Where = {"run_id": self.lease.run_id, "hidden": True}
+                newest += await reader.find(Message, hidden_own, "-created_at,-id", MAX_MESSAGES)
+            messages_in_order = _messages_up_to_run(sorted(newest, key=_by_time), self.lease.run_id)
+            runs = tuple({message.run_id for message in messages_in_order})
+            calls = await reader.find(Call, {"run_id": runs}, "-created_at,-id", MAX_CALLS)
+            failed = tuple(call.id for call in calls if call.status == "error" and call.kind == "change")
+            executions = await reader.find(Execution, {"id": failed}) if failed else []
+            return History(messages_in_order, calls, {execution.id: execution for execution in executions})
+
+        return await self.deps.infra.store.read(body)
+
+    async def record_events(self, events: Sequence[TextCheckpoint]) -> int:
+        self._rows.begin_generation()
+
+        async def body(tx: Transaction) -> int:
+            run = await self._record(tx, [_to_journal_entry(each) for each in events])
+            return run.journal
+
+        return await self.deps.infra.store.transaction(body)
+
+    async def commit_turn(self, reply: ModelReply) -> None:
+        known = self._rows.forget()
+        policy = await self.deps.infra.policies.current() if reply.calls else ActivePolicy()
+        redacted = [await self._redact_arguments(new) for new in reply.calls]
+
+        async def body(tx: Transaction) -> tuple[Run, Message, Sequence[Call]]:
+            run = await self._record(tx, [])
+            now = await tx.now()
+            person = await find_requester(tx, run.user_id) if reply.calls else Requester()
+            needs_approval = [_needs_approval(policy, person, new, now) for new in reply.calls]
+            calls = [
+                self._build_call(run, at, new, *redacted[at], now, needs_approval=needs_approval[at])
+                for at, new in enumerate(reply.calls)
+            ]
+            events: list[Event | TextBoundary] = [_to_journal_entry(each) for each in reply.ends]
+            events += _build_usage_events(reply)
+            events += _build_call_events(calls)
+            usage = canonical(_add_usage(load_object(run.usage), reply))
+            changed = await self.deps.journal.record_locked(tx, run, events, now, turn=run.turn + 1, usage=usage)
+            first_messages = await tx.find(Message, {"run_id": run.id, "turn": 0}, limit=1)
+            message = _build_message(
+                self.deps.infra.ids.new(), run, reply, now, hidden=any(each.hidden for each in first_messages)
+            )
+            await tx.insert(message)
+            await index_message(tx, message)
+            if has_tokens(reply.usage):
+                await tx.insert(build_model_call(message.id, run, reply.model, reply.usage, reply.ttft_ms, now))
+            await tx.insert_all(calls)
+            return changed, message, calls
+
+        self._rows.add_turn(known, *await self.deps.infra.store.transaction(body))
+
+    def _before_calls_change(self) -> None:
+        self._rows.change_calls()
+
+    async def check_budgets(self, *, warns: bool) -> None:
+        uses = await self.deps.budgets.check(self.lease)
+        if uses and warns:
+            await self.deps.budgets.warn(self.lease, uses)
+
+    async def run_reads(self, calls: Sequence[Call]) -> None:
+        self._before_calls_change()
+        await self.deps.ledger.run_reads(self.lease, calls)
+
+    async def run_change(self, call: Call) -> None:
+        self._before_calls_change()
+        await self.deps.ledger.run_change(self.lease, call)
+
+    async def propose(self, calls: Sequence[Call]) -> bool:
+        self._before_calls_change()
+        specs = await usable_tools(self.deps.infra.tools, may_change=self.may_change)
+        return await self.deps.proposals.propose(self.lease, calls, specs)
+
+    async def finish(self, *, failed: str | None = None, code: str | None = None, stopped: bool = False) -> None:
+        state: Literal["completed", "failed", "stopped"] = "completed" if failed is None else "failed"
+        state = "stopped" if stopped else state
+        run_result = RunResult(state, result=await self._read_final_text(), error=failed, code=code)
+        is_settled = self._rows.is_settled
+        next_run_id = await self.deps.completion.finish_as_owner(self.lease, run_result, is_settled=is_settled)
+        if next_run_id is not None:
+            self.deps.wake(next_run_id)
+
+    async def _read_final_text(self) -> str:
+        last = (await self.snapshot()).last
+        return "" if last is None else last.content
+
+    async def _record(self, tx: Transaction, events: Sequence[Event | TextBoundary]) -> Run:
+        return await self.deps.journal.record_as_owner(tx, self.lease.run_id, self.lease.fence, events)
+
+    async def _redact_arguments(self, new: NewCall) -> tuple[str, bool]:
+        """Return the redacted arguments, and whether the arguments hold values of a Secret."""
+        bodies, redactor = new.spec.bodies if new.spec else (), self.deps.infra.redactor
+        arguments = load_object(new.args)
+        redacted = canonical(await redact_large_arguments(redactor, arguments, bodies))
+        return redacted, redacted != new.args and await holds_secret_in_large(redactor, arguments, bodies)
+
+    def _build_call(
+        self,
+        run: Run,
+        position: int,
+        new: NewCall,
+        redacted_args: str,
+        holds_secret: bool,
+        now: int,
+        *,
+        needs_approval: bool,
+    ) -> Call:
+        spec = new.spec
+        return Call(
+            id=self.deps.infra.ids.new(),
+            run_id=run.id,
+            conversation_id=run.conversation_id,
+            turn=run.turn + 1,
+            position=position,
+            version=1,
+            provider_id=clean(new.provider_id),
+            server=spec.server if spec else "",
+            tool=clean(new.tool)[:200],
+            title=(spec.title if spec else clean(new.tool))[:200],
+            kind="read" if spec is None or spec.read else "change",
+            args=new.args,
+            redacted_args=redacted_args,
+            schema_hash=spec.schema_hash if spec else "",
+            status="pending" if new.problem is None else "error",
+            result="[]",
+            error=None if new.problem is None else clean(self.deps.infra.redactor.redact_text(new.problem)),
+            supersedes=None,
+            created_at=now,
+            started_at=None,
+            ended_at=None if new.problem is None else now,
+            needs_approval=needs_approval,
+            holds_secret=holds_secret,
+        )
+
+
+def _needs_approval(policy: ActivePolicy, person: Requester, new: NewCall, now: int) -> bool:
+    """Return whether the arguments show that a person must decide; always false for a call that can't be executed."""
+    if new.spec is None or new.problem is not None:
+        return False
+    return needs_human_approval(evaluate_tool(policy, person, new.spec, now, new.args), final=new.spec.read)
+
+
+def _to_journal_entry(end: TextCheckpoint) -> Event | TextBoundary:
+    streamed = end.event.type in ("token", "thinking.complete", "generation.complete")
+    return TextBoundary(end.event, end.start) if streamed else end.event
+
+
+def _messages_up_to_run(messages: Sequence[Message], run_id: str) -> list[Message]:
+    """Group messages by run, in the order of the runs, and leave out runs that were submitted after this one."""
+    by_run: dict[str, list[Message]] = {}
+    for message in messages:
+        by_run.setdefault(message.run_id, []).append(message)
+    reply: list[Message] = []
+    for each, of_run in by_run.items():
+        reply += of_run
+        if each == run_id:
+            break
+    return reply
+
+
+def _build_usage_events(reply: ModelReply) -> list[Event]:
+    return [build_usage_event("main", reply.model, reply.usage)] if has_tokens(reply.usage) else []
+
+
+def _build_call_events(calls: Sequence[Call]) -> list[Event]:
+    if not calls:
+        return []
+    pending: list[Event] = [ToolsPending(type="tools.pending", tools=[_to_pending_tool(call) for call in calls])]
+    return pending + [
+        ToolError(type="tool.error", call_id=call.id, tool=call.tool, title=call.title, error=call.error)
+        for call in calls
+        if call.error is not None
+    ]
+
+
+def _to_pending_tool(call: Call) -> PendingTool:
+    return PendingTool(
+        call_id=call.id,
+        tool=call.tool,
+        title=call.title,
+        args=load_object(call.redacted_args),
+        requires_approval=call.needs_approval,
+        timestamp=call.created_at,
+    )
+
+
+def _by_time(message: Message) -> tuple[int, str]:
+    return message.created_at, message.id
+
+
+def _build_message(message_id: str, run: Run, reply: ModelReply, now: int, *, hidden: bool) -> Message:
+    state = dump_state(reply.state, [call.state for call in reply.calls])
+    return Message(
+        id=message_id,
+        conversation_id=run.conversation_id,
+        run_id=run.id,
+        turn=run.turn + 1,
+        role="assistant",
+        content=reply.text,
+        thinking=reply.thinking,
+        thinking_ms=reply.thinking_ms,
+        finish_reason=reply.finish_reason,
+        usage=json.dumps(_usage_of(reply)),
+        replaces=None,
+        hidden=hidden,
+        created_at=now,
+        provider_state=None if state is None else json.dumps(state),
+    )
+
+
+def _usage_of(reply: ModelReply) -> dict[str, int | float | str | None]:
+    used = reply.usage
+    counted = {name: getattr(used, name) for name in _TOKEN_COUNTS}
+    total = used.prompt_tokens + used.completion_tokens
+    timed = {"ttft_ms": reply.ttft_ms}
+    return {"model": reply.model, **counted, "total_tokens": total, "cost": used.cost, "source": used.source, **timed}
+
+
+def _add_usage(before: JsonObject, reply: ModelReply) -> JsonObject:
+    total: JsonObject = {"model": reply.model}
+    for name in _TOKEN_COUNTS:
+        earlier = before.get(name, 0)
+        total[name] = (earlier if isinstance(earlier, int) else 0) + int(getattr(reply.usage, name))
+    total["total_tokens"] = int(str(total["prompt_tokens"])) + int(str(total["completion_tokens"]))
+    earliest = before.get("ttft_ms")
+    total["ttft_ms"] = reply.ttft_ms if earliest is None else earliest
+    cost = before.get("cost")
+    cached = [each for each in (cost, reply.usage.cost) if isinstance(each, int | float)]
+    total["cost"] = sum(cached) if cached else None
+    return total

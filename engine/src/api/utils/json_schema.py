@@ -1,0 +1,133 @@
+"""Compile JSON Schemas of tool servers so that hostile ones do no harm.
+
+References stay inside the schema, patterns and comparisons run in linear time, and the size of a schema and the steps
+of a check are bounded. What can't be checked under these rules is left to the tool server, which validates its
+arguments anyway.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend, validator_for
+from pydantic_core import SchemaError as PatternError
+from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import ValidationError as Mismatch
+from referencing import Registry
+
+from skyflo_common import jsontypes
+from src.api.schemas.base import Json, JsonObject
+from src.api.utils.canonical import canonical
+
+__all__ = ["CompiledSchema", "SchemaTooCostly", "SchemaUnusable", "count_values"]
+
+MAX_SCHEMA = 262_144
+MAX_SCHEMA_VALUES = 5_000
+"""Values in a schema. Validating one takes about 0.2 ms for each."""
+MAX_STEPS = 60_000
+"""Steps of one check: about 0.3 s, whatever they are."""
+MAX_PATTERN = 1_000
+
+_REFERENCE_STEPS = 3
+_MEMBERS_PER_STEP = 20
+_REFERENCES = {"$ref", "$dynamicRef", "$recursiveRef"}
+# These match property names with Python's `re`, which a hostile pattern can keep busy for hours.
+_NAME_PATTERNS = {"patternProperties", "additionalProperties", "unevaluatedProperties"}
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+class SchemaUnusable(Exception):
+    """The schema is too large or invalid."""
+
+
+class SchemaTooCostly(Exception):
+    """The check took more steps than a reasonable schema needs."""
+
+
+class CompiledSchema:
+    """A validator for the schema's own draft, 2020-12 by default.
+
+    Raises `SchemaUnusable` or jsonschema's `SchemaError` for invalid schemas.
+    """
+
+    def __init__(self, schema: JsonObject) -> None:
+        text = canonical(schema)
+        if len(text) > MAX_SCHEMA:
+            raise SchemaUnusable(f"longer than {MAX_SCHEMA} characters")
+        if count_values(schema, MAX_SCHEMA_VALUES) > MAX_SCHEMA_VALUES:
+            raise SchemaUnusable(f"more than {MAX_SCHEMA_VALUES} values")
+        draft = validator_for(schema, default=Draft202012Validator)
+        draft.check_schema(schema)
+        self._steps = 0
+        ours = self._keywords(draft.VALIDATORS, "patternProperties" in text)
+        bounded = extend(draft, ours)  # type: ignore[no-untyped-call]
+        self._validator: Validator = bounded(schema, registry=Registry())
+
+    def errors(self, value: JsonObject, limit: int) -> list[ValidationError]:
+        """Return the first errors. Raises `SchemaTooCostly`, `RecursionError` or referencing's `Unresolvable`."""
+        self._steps = 0
+        return list(islice(self._validator.iter_errors(value), limit))
+
+    def _keywords(self, known: Mapping[str, Keyword], name_patterns: bool) -> dict[str, Keyword]:
+        """Return replacements for the keywords that a schema could use to block the process."""
+        ours: dict[str, Keyword] = {**known, "uniqueItems": _unique_items, "pattern": _pattern}
+        if name_patterns:
+            ours |= dict.fromkeys(_NAME_PATTERNS & known.keys(), _unchecked)
+        return {name: self._counted(name, keyword) for name, keyword in ours.items()}
+
+    def _counted(self, name: str, keyword: Keyword) -> Keyword:
+        cost = _REFERENCE_STEPS if name in _REFERENCES else 1
+
+        def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+            """Count the step, and the members that it goes through each time: names, alternatives, constants."""
+            self._steps += cost + (len(value) // _MEMBERS_PER_STEP if isinstance(value, list | dict) else 0)
+            if self._steps > MAX_STEPS:
+                raise SchemaTooCostly(f"more than {MAX_STEPS} steps")
+            yield from keyword(validator, value, instance, schema) or ()
+
+        return check
+
+
+def count_values(value: Json, limit: int) -> int:
+    """Count the values in JSON, the value itself included, until there are more than `limit`."""
+    pending, count = [value], 0
+    while pending and count <= limit:
+        item = pending.pop()
+        count += 1
+        if isinstance(item, dict):
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+    return count
+
+
+def _unique_items(_validator: Any, wanted: Json, instance: Json, _schema: Any) -> Iterator[ValidationError]:
+    """Compare the items' texts, in linear time: the library compares each object with each other."""
+    if (
+        wanted is True
+        and isinstance(instance, list)
+        and len({jsontypes.canonical(each) for each in instance}) < len(instance)
+    ):
+        yield ValidationError("has non-unique items")
+
+
+def _unchecked(_validator: Any, _value: Any, _instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    return iter(())
+
+
+def _pattern(_validator: Any, pattern: Json, instance: Json, _schema: Any) -> Iterator[ValidationError]:
+    """Match with Rust's regex, which runs in linear time. Patterns that it does not support are left to the tool
+    server.
+    """
+    if not isinstance(instance, str) or not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
+        return
+    try:
+        SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).validate_python(instance)
+    except PatternError:
+        return
+    except Mismatch:
+        yield ValidationError(f"does not match the pattern {pattern}")

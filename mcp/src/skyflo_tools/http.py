@@ -1,0 +1,21 @@
+"""What the clients of the API server, Prometheus and Jenkins share about HTTP."""
+
+import httpx2
+
+__all__ = ["NoAuth", "read_bounded"]
+
+
+class NoAuth(httpx2.Auth):
+    """Keeps httpx from reading credentials from ~/.netrc."""
+
+
+async def read_bounded(response: httpx2.Response, limit: int) -> bytes | None:
+    """Return the body, or None as soon as it is longer than `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

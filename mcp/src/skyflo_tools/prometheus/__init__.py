@@ -1,0 +1,1 @@
+"""Read from a Prometheus server by its HTTP API."""

@@ -1,0 +1,1 @@
+"""Report what several objects together say: pods, relations, conditions, rollouts."""

@@ -26,6 +26,7 @@ from src.api.environment import describe_cluster, describe_model
 __all__ = ["main"]
 
 _GRACE_SECONDS = 3
+_KEEP_ALIVE_SECONDS = 75  # longer than proxies keep an idle connection, so that they close it first
 _PORT = "8080"
 _COLLECT_AFTER = (50_000, 20, 50)
 """GC thresholds. Python's default of 700 objects costs a tenth of the startup time."""
@@ -99,6 +100,7 @@ def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
         server_header=False,
         proxy_headers=False,  # TRUSTED_PROXIES decides which proxies to trust
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     question = "what is wrong in shop?" if sandboxed.cluster else "what is wrong?"
     has_page = find_page_files(settings.ui_dist, CHECKOUT) is not None

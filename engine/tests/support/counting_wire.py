@@ -13,7 +13,10 @@ from tests.support.counting_store import CountingStore
 
 Transports = dict[tuple[str, int], asyncio.Transport]
 
-FAULTS_BEFORE_CALL = frozenset({"refuse_503", "crash_before", "drop_before"})
+KEPT_CLOSED = "kept_closed"
+"""The server closes the connection when the call comes on one that has served requests before."""
+
+FAULTS_BEFORE_CALL = frozenset({"refuse_503", "crash_before", "drop_before", KEPT_CLOSED})
 FAULTS_AFTER_CALL = frozenset(
     {"drop", "half", "401", "502", "503", "hang", "garbage", "header_mismatch", "json_error", "redirect", "crash"}
 )
@@ -59,6 +62,7 @@ class FaultyWire:
         self._transports = transports
         self._token = token
         self._legacy = legacy
+        self._served: set[tuple[str, int]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/mcp" or scope["method"] != "POST":
@@ -73,6 +77,7 @@ class FaultyWire:
             await Response("", 404)(scope, receive, send)
             return
         if message["method"] != "tools/call":
+            self._served.add(scope["client"])
             await self._app(scope, _replay(body, receive), send)
             return
         await self._call(scope, _replay(body, receive), send, message)
@@ -81,7 +86,9 @@ class FaultyWire:
         tool = message["params"]["name"]
         self._store.count_request(tool)
         fault = self._store.take_fault(tool, WIRE_FAULTS)
-        if fault is None:
+        is_kept = scope["client"] in self._served
+        self._served.add(scope["client"])
+        if fault is None or (fault == KEPT_CLOSED and not is_kept):
             await self._app(scope, receive, send)
             return
         if fault not in FAULTS_BEFORE_CALL:
@@ -93,7 +100,7 @@ class FaultyWire:
             os.kill(os.getpid(), signal.SIGKILL)
         elif fault == "hang":
             await asyncio.Event().wait()
-        elif fault in ("drop", "drop_before"):
+        elif fault in ("drop", "drop_before", KEPT_CLOSED):
             self._transports[scope["client"]].abort()
         elif fault == "half":
             await send(

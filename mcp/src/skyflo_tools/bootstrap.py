@@ -32,6 +32,8 @@ from skyflo_tools.tool import Services
 
 GRANTS_FILE = "grants.sqlite3"
 HELM_FOLDER = "helm"
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than clients and proxies keep theirs, so that they close it first."""
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -52,6 +54,7 @@ async def serve_http(settings: Settings, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws="none",
         server_header=False,
     )

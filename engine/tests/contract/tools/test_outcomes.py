@@ -31,6 +31,15 @@ async def test_answered_change_succeeds_once(harness: ToolHarness, trusted_serve
     assert [effect.approval for effect in trusted_server.effects()] == ["a-1"]
 
 
+@pytest.mark.promise("once")
+async def test_change_is_sent_on_new_connection(harness: ToolHarness, trusted_server: CountingProcess) -> None:
+    """A server that closes a kept connection at that moment would make its outcome unknown."""
+    await harness.read({})
+    trusted_server.control(fault="kept_closed")
+    assert (await harness.change()).outcome == "succeeded"
+    assert (trusted_server.requests(), len(trusted_server.effects())) == (1, 1)
+
+
 @pytest.mark.promise("once", "unknown")
 @pytest.mark.parametrize("fault", FAULTS_AFTER_EFFECT + FAULTS_BEFORE_EFFECT)
 async def test_unreadable_answer_makes_outcome_unknown_after_one_request(

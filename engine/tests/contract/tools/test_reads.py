@@ -21,10 +21,20 @@ async def test_reads_run_concurrently(harness: ToolHarness) -> None:
 async def test_unanswered_read_fails_and_next_succeeds(
     harness: ToolHarness, trusted_server: CountingProcess, fault: str
 ) -> None:
-    trusted_server.control(fault=fault)
+    trusted_server.control(fault=fault, times=2)  # a read may be sent again, on a new connection
     reply = await harness.read({})
     assert (reply.outcome, reply.error is None) == ("failed", False)
+    trusted_server.control(reset=True)
     assert (await harness.read({})).outcome == "succeeded"
+
+
+async def test_read_is_sent_again_if_its_kept_connection_was_closed(
+    harness: ToolHarness, trusted_server: CountingProcess
+) -> None:
+    await harness.read({})
+    trusted_server.control(fault="kept_closed")
+    assert (await harness.read({})).outcome == "succeeded"
+    assert trusted_server.requests("read_thing") == 3
 
 
 async def test_cancelled_read_stops_at_server(harness: ToolHarness, trusted_server: CountingProcess) -> None:

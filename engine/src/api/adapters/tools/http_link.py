@@ -17,7 +17,8 @@ from src.api.adapters.tools.transport import MAX_BODY, GuardedTransport
 __all__ = ["HttpLink", "tls_context"]
 
 _TIMEOUTS = httpx2.Timeout(connect=5, write=30, read=None, pool=5)
-_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
+_KEPT = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=30)
+_SINGLE = httpx2.Limits(max_connections=200, max_keepalive_connections=0)
 
 
 @cache
@@ -34,7 +35,10 @@ class HttpLink:
     def __init__(self, endpoint: Endpoint) -> None:
         self.lost = asyncio.Event()
         self._endpoint = endpoint
-        self._guard = GuardedTransport(httpx2.AsyncHTTPTransport(verify=tls_context(), limits=_LIMITS))
+        self._guard = GuardedTransport(
+            kept=httpx2.AsyncHTTPTransport(verify=tls_context(), limits=_KEPT),
+            single=httpx2.AsyncHTTPTransport(verify=tls_context(), limits=_SINGLE),
+        )
 
     @property
     def last_error(self) -> str | None:

@@ -2,6 +2,9 @@
 
 The client reports that a call failed, but not whether its bytes had left. This transport records that: it checks the
 time just before the first byte, refuses to send a change twice, and limits the size of responses.
+
+A server may close a kept connection just when a request is sent on it, and nothing then says whether the request
+arrived. A change is therefore sent on a new connection; anything else is sent again, once.
 """
 
 import json
@@ -53,11 +56,15 @@ class OutgoingCall:
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Forward requests, and turn a failure into an HTTP response, so that one failed call does not end the session.
 
-    `last_error` describes the last failure.
+    `kept` keeps connections for later requests, `single` uses each for one request. `last_error` describes the last
+    failure.
     """
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, max_body: int = MAX_BODY) -> None:
-        self._inner = inner
+    def __init__(
+        self, kept: httpx2.AsyncBaseTransport, single: httpx2.AsyncBaseTransport, max_body: int = MAX_BODY
+    ) -> None:
+        self._kept = kept
+        self._single = single
         self._max_body = max_body
         self.last_error: str | None = None
 
@@ -65,10 +72,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         outgoing = outgoing_call.get()
         if outgoing is not None and not await _is_call(request):
             outgoing = None
-        if outgoing is not None:
-            request.extensions = {**request.extensions, "trace": _trace_sending(outgoing)}
         try:
-            response = await self._inner.handle_async_request(request)
+            response = await self._send(request, outgoing)
         except httpx2.TransportError as error:
             return self._failure_response(outgoing, _describe(error))
         except _NotSent:
@@ -77,6 +82,24 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             outgoing.error = outgoing.error or f"HTTP status {response.status_code}"
         response.stream = _BoundedStream(response.stream, self._max_body, partial(self._record_failure, outgoing))
         return response
+
+    async def _send(self, request: httpx2.Request, outgoing: OutgoingCall | None) -> httpx2.Response:
+        """Send a change on a new connection. Send anything else again if a kept connection turns out to be closed."""
+        if outgoing is not None and outgoing.once:
+            return await self._send_on(self._single, request, _Sending(outgoing))
+        sending = _Sending(outgoing)
+        try:
+            return await self._send_on(self._kept, request, sending)
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
+            if sending.connected:
+                raise
+        return await self._send_on(self._single, request, _Sending(outgoing))
+
+    async def _send_on(
+        self, transport: httpx2.AsyncBaseTransport, request: httpx2.Request, sending: "_Sending"
+    ) -> httpx2.Response:
+        request.extensions = {**request.extensions, "trace": sending.trace}
+        return await transport.handle_async_request(request)
 
     def _record_failure(self, outgoing: OutgoingCall | None, reason: str) -> None:
         self.last_error = reason
@@ -89,7 +112,22 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(_FAILURE_STATUS, json=body)
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await self._kept.aclose()
+        await self._single.aclose()
+
+
+@dataclass(slots=True)
+class _Sending:
+    """Follow how a request is sent: whether a connection was opened for it, and whether its first byte may leave."""
+
+    outgoing: OutgoingCall | None
+    connected: bool = False
+
+    async def trace(self, event: str, _info: object) -> None:
+        if event == "connection.connect_tcp.started":
+            self.connected = True
+        if self.outgoing is not None and event.endswith("send_request_headers.started"):
+            self.outgoing.check_before_send()
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
@@ -138,14 +176,6 @@ async def _is_call(request: httpx2.Request) -> bool:
 def count_values(data: bytes) -> int:
     """Return about how many JSON values the data holds. Commas and brackets within texts count as well."""
     return data.count(b",") + data.count(b"[") + data.count(b"{")
-
-
-def _trace_sending(outgoing: OutgoingCall) -> Callable[[str, object], object]:
-    async def trace(event: str, _info: object) -> None:
-        if event.endswith("send_request_headers.started"):
-            outgoing.check_before_send()
-
-    return trace
 
 
 def _describe(error: httpx2.TransportError) -> str:

@@ -25,6 +25,11 @@ async function measureLong() {
   const page = await browser.newPage({ viewport: { width: 1360, height: 900 } })
   await page.goto(`${address}/history`)
   await page.locator(`a[href$="${conversation}"]`).first().waitFor()
+  // What the page loads when it is idle is there before a person can click.
+  await page.waitForFunction(
+    (names) => names.every((name) => performance.getEntriesByType('resource').some((entry) => entry.name.includes(name))),
+    ['/Markdown', '/VirtualRows'],
+  )
   const opened = await page.evaluate(
     (id) =>
       new Promise((done) => {

@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { Suspense, useCallback, useEffect, useMemo, useState } from 'react'
 import type { CardActions } from '../cards/ApprovalCard'
 import type { Found } from '../cards/found'
 import { useCardKeys } from '../cards/useCardKeys'
@@ -7,6 +7,7 @@ import { lastRun, pendingChanges, type Conversation, type Item } from '../stream
 import type { Ask } from '../stream/store'
 import { useRun } from '../stream/useRun'
 import { Button } from '../ui/Button'
+import { deferred } from '../ui/deferred'
 import { Dialog } from '../ui/Dialog'
 import { ErrorNote, ErrorState, messageOf } from '../ui/ErrorState'
 import { useShortcuts } from '../ui/shortcuts'
@@ -24,8 +25,8 @@ import { useDraft } from './useDraft'
 import { WaitingBar } from './WaitingBar'
 import { Welcome } from './Welcome'
 
-const RunTimeline = lazy(() => import('./RunTimeline'))
-const Find = lazy(() => import('./Find'))
+const { Component: RunTimeline } = deferred(() => import('./RunTimeline'))
+const { Component: Find } = deferred(() => import('./Find'))
 
 export function Chat({ conversationId }: { conversationId: string | undefined }) {
   const { view, store } = useRun(conversationId)

@@ -1,10 +1,11 @@
 import { ArrowDown } from 'lucide-react'
-import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react'
+import { Suspense, useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react'
 import type { VirtualizerHandle } from 'virtua'
 import type { CardActions } from '../cards/ApprovalCard'
 import { FoundContext, type Found } from '../cards/found'
 import type { Conversation } from '../stream/state'
 import { Button } from '../ui/Button'
+import { deferred } from '../ui/deferred'
 import { en } from '../words/en'
 import type { AnswerActions } from './AnswerFoot'
 import { RowView } from './RowView'
@@ -12,13 +13,12 @@ import { mustStay, rowsOf, type Row } from './rows'
 import css from './Timeline.module.css'
 import { useStickToEnd } from './useStickToEnd'
 
-const loadVirtualRows = () => import('./VirtualRows')
-const VirtualRows = lazy(loadVirtualRows)
+const { Component: VirtualRows, preload } = deferred(() => import('./VirtualRows'))
 const VIRTUAL_FROM_ROWS = 150
 const READ_OLDER_FROM_PX = 800
 
 /** Load what long conversations need, before they are there. */
-export const preloadTimeline = (): void => void loadVirtualRows()
+export const preloadTimeline = preload
 
 interface Props {
   conversation: Conversation

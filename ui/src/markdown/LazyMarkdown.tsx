@@ -1,12 +1,12 @@
-import { lazy, Suspense } from 'react'
+import { Suspense } from 'react'
+import { deferred } from '../ui/deferred'
 import { visible } from '../ui/visible'
 import css from './Markdown.module.css'
 
-const load = () => import('./Markdown')
-const Markdown = lazy(load)
+const { Component: Markdown, preload } = deferred(() => import('./Markdown'))
 
 /** Fetch the parser ahead of the first text. */
-export const preloadMarkdown = (): void => void load()
+export const preloadMarkdown = preload
 
 /** Markdown, shown as plain text until its parser is loaded. */
 export function LazyMarkdown({ text, open }: { text: string; open: boolean }) {

@@ -1,10 +1,13 @@
 import { Menu as MenuIcon, Plus, Search } from 'lucide-react'
-import { lazy, Suspense, useEffect, useState, type ReactNode } from 'react'
+import { Suspense, useEffect, useState, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
+import { preloadTimeline } from '../chat/Timeline'
+import { preloadMarkdown } from '../markdown/LazyMarkdown'
 import { routes } from '../routes'
 import { hasRole, useSession } from '../session/session'
 import { en } from '../words/en'
 import { Conversations } from './Conversations'
+import { deferred } from './deferred'
 import { Dialog } from './Dialog'
 import { SandboxStrip } from './SandboxStrip'
 import css from './Shell.module.css'
@@ -12,8 +15,8 @@ import { useShortcuts } from './shortcuts'
 import { useWaiting } from './useWaiting'
 import { You } from './You'
 
-const Palette = lazy(() => import('./Palette'))
-const KeyboardHelp = lazy(() => import('./KeyboardHelp'))
+const { Component: Palette, preload: preloadPalette } = deferred(() => import('./Palette'))
+const { Component: KeyboardHelp } = deferred(() => import('./KeyboardHelp'))
 const APPROVALS = '/approvals' // shown with its badge, and always in reach
 
 /** The frame of every page for signed-in people: navigation, search, keys. */
@@ -24,6 +27,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const open = opened?.at === at ? opened.what : null // going elsewhere closes it
   const setOpen = (what: 'palette' | 'keyboard' | 'menu' | null) => setOpened(what && { what, at })
 
+  usePreloading()
   useControlK(() => setOpen('palette'))
   useShortcuts({
     '?': () => setOpen('keyboard'),
@@ -149,14 +153,34 @@ function RouteLinks({ place }: { place: 'top' | 'manage' }) {
   const [at] = useLocation()
   const { user } = useSession()
   const shown = routes.filter((route) => route.nav?.place === place && route.path !== APPROVALS)
-  return shown.map(({ path, nav, role }) =>
+  return shown.map(({ path, nav, role, preload }) =>
     nav && hasRole(user, role ?? 'viewer') ? (
-      <Link key={path} href={path} className={css.place} aria-current={at.startsWith(path) ? 'page' : undefined}>
+      <Link
+        key={path}
+        href={path}
+        className={css.place}
+        aria-current={at.startsWith(path) ? 'page' : undefined}
+        onPointerEnter={preload}
+        onFocus={preload}
+      >
         <nav.icon size={16} aria-hidden />
         {nav.label}
       </Link>
     ) : null,
   )
+}
+
+/** Load what is opened next, once the page is up: a conversation, the approvals, the palette. */
+function usePreloading(): void {
+  useEffect(() => {
+    const load = () => {
+      for (const preload of [preloadMarkdown, preloadTimeline, preloadPalette]) preload()
+      routes.find(({ path }) => path === APPROVALS)?.preload()
+    }
+    if (!('requestIdleCallback' in globalThis)) return load()
+    const wanted = requestIdleCallback(load, { timeout: 2000 })
+    return () => cancelIdleCallback(wanted)
+  }, [])
 }
 
 function useControlK(action: () => void): void {

@@ -84,12 +84,12 @@ function FileSection({ file, open, full, onToggle, onFull }: SectionProps) {
               ))}
             </tbody>
           </table>
-          {!full && (
-            <button type="button" className={css.more} onClick={onFull}>
-              Show all {file.rows.length} lines
-            </button>
-          )}
         </div>
+      )}
+      {open && !full && (
+        <button type="button" className={css.more} onClick={onFull}>
+          Show all {file.rows.length} lines
+        </button>
       )}
     </div>
   )

@@ -91,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, lines: Iterator[str]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Mcp-Session-Id", "hostile")  # without a session, clients don't ask for announcements
         self.end_headers()
         for line in lines:
             self.wfile.write(f"event: message\ndata: {line}\n\n".encode())

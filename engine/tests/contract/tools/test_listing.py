@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from src.api.adapters.tools import mcp
 from src.api.adapters.tools.endpoint import Endpoint, FixedEndpoint, ServerConfig
 from src.api.ports import Preview, ToolRequest
 from tests.support.counting_process import CountingProcess
@@ -142,7 +143,10 @@ async def test_untrusted_server_can_not_settle_or_give_evidence(untrusted_server
     assert untrusted_server.requests("grant_settle") == 0
 
 
-async def test_server_down_at_start_is_used_once_up(stopped_server: CountingProcess) -> None:
+async def test_server_down_at_start_is_used_once_up(
+    stopped_server: CountingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "_FIRST_LISTING_SECONDS", 0.2)
     stopped_server.start()
     stopped_server.kill()
     async with open_tool_harness(server_config(stopped_server)) as harness:
@@ -156,6 +160,7 @@ async def test_server_down_at_start_is_used_once_up(stopped_server: CountingProc
         await harness.wait_for_state("up")
         assert (await harness.read({})).outcome == "succeeded"
         stopped_server.kill()
+        harness.servers.wake()
         await harness.wait_for_state("down")
         assert "read_thing" in await harness.servers.tools()
 

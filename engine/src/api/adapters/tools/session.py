@@ -183,6 +183,7 @@ class McpSession:
             async with self._require_client().listen(tools_list_changed=True) as changes:
                 if not changes.honored.tools_list_changed:
                     return False
+                self._on_list_changed()  # a change before this stream was open was announced to nobody
                 async for _ in changes:
                     self._on_list_changed()
         except SubscriptionLost:

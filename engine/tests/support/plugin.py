@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -64,6 +64,10 @@ SERVICES = frozenset(
 )
 """Fixtures that start another process."""
 
+IN_ORDER = "tests_in_order"
+CLUSTER = pytest.StashKey[ExitStack]()
+"""What stops the cluster that the session's tests share."""
+
 SLOW_FOLDERS = frozenset({"crash", "e2e", "cli", "api", "contract"})
 
 
@@ -83,6 +87,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _restore_ctrl_c()
     if config.getoption("--fast"):
         load_fast_profile()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist whether it runs its tests in the order of their collection."""
+    node.workerinput[IN_ORDER] = node.config.getoption("dist") == "loadfile"
 
 
 def _keep_compiled_modules() -> None:
@@ -121,8 +131,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not _is_whole_suite(config):
         items[:] = [item for item in items if not item.get_closest_marker("whole_suite")]
     if hasattr(config, "workerinput"):
+        on_cluster = {item.path for item in items if _uses_cluster(item)}
         # Browsers, wheels and charts take minutes for few tests: begun last, one process would wait for them alone.
-        items.sort(key=lambda item: "e2e" not in item.path.parts)
+        # Then what needs a cluster, which is stopped after its last test.
+        items.sort(key=lambda item: ("e2e" not in item.path.parts, item.path not in on_cluster))
+
+
+def _uses_cluster(item: pytest.Item) -> bool:
+    return "cluster" in getattr(item, "fixturenames", ())
 
 
 def _keep_fast(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -152,7 +168,18 @@ def pytest_runtest_protocol(
     done = yield
     if nextitem is None or nextitem.path != item.path:
         keep_from_garbage_collection()
+        _stop_cluster_after_last_use(item.session, nextitem)
     return done
+
+
+def _stop_cluster_after_last_use(session: pytest.Session, nextitem: pytest.Item | None) -> None:
+    """Stop the shared cluster if no later test uses it: an idle one takes a tenth of a core."""
+    running = session.config.stash.get(CLUSTER, None)
+    if running is None or not getattr(session.config, "workerinput", {IN_ORDER: True})[IN_ORDER]:
+        return
+    later = session.items[session.items.index(nextitem) :] if nextitem else []
+    if not any(map(_uses_cluster, later)):
+        running.close()
 
 
 def _is_whole_suite(config: pytest.Config) -> bool:
@@ -311,9 +338,11 @@ def provider(started: ExitStack) -> Provider:
 
 
 @pytest.fixture(scope="session")
-def cluster(started: ExitStack) -> Cluster:
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Start a real Kubernetes API server, shared by the session. Each test uses its own namespace."""
-    return _start_or_skip("Kubernetes", started, services.cluster())
+    with ExitStack() as started:
+        pytestconfig.stash[CLUSTER] = started
+        yield _start_or_skip("Kubernetes", started, services.cluster())
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,27 @@ def test_ci_skips_tests_of_services_named_in_test_without(
     result.stdout.fnmatch_lines([f"{NOT_TESTED}: Kubernetes: named in TEST_WITHOUT (1 tests skipped)"])
 
 
+def test_cluster_is_stopped_after_the_last_file_that_uses_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("""
+        from contextlib import contextmanager
+        from tests.support import services
+
+        pytest_plugins = ["tests.support.plugin"]
+
+        @contextmanager
+        def cluster():
+            print("started")
+            yield
+            print("stopped")
+
+        services.cluster = cluster
+    """)
+    uses_cluster = "def test_uses_cluster(cluster): print('used')"
+    pytester.makepyfile(test_a=uses_cluster, test_b=uses_cluster, test_c="def test_goes_without(): print('not used')")
+    result = pytester.runpytest_subprocess("-s")
+    result.stdout.fnmatch_lines(["*started", "used", "*used", "*stopped", "*not used"])
+
+
 def test_user_environment_is_hidden_from_tests(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -220,6 +220,9 @@ class FakeModel:
     def count_tokens(self, model: str, text: str) -> int:
         return len(text) // 4
 
+    def estimate_usage(self, request: ModelRequest, received: int) -> Usage:
+        return Usage(sum(len(message.content) for message in request.messages) // 4, received // 4, source="estimated")
+
 
 @dataclass
 class CoreHarness:

@@ -40,7 +40,6 @@ from src.api.schemas.events import GenerationStart, Retry
 __all__ = ["Attempt", "TurnAttempts", "begin_attempt", "build_reply", "keep_unfinished"]
 
 ANSWER_RESERVE = 4_096
-CHARACTERS_PER_TOKEN = 4
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 30.0
 
@@ -242,18 +241,9 @@ class TurnAttempts:
             return
         if self.spoken.generation_id != self._current.message.generation_id:
             self._current.message.adopt(self.spoken)
-        usage = self._estimate_usage(self.spoken)
+        received = len(self.spoken.text) + len(self.spoken.thinking)
+        usage = self.context.model.estimate_usage(self._request, received)
         await self.context.session.commit_turn(build_reply(self.context, self._current, reason, usage, ()))
-
-    def _estimate_usage(self, said: UnfinishedGeneration) -> Usage:
-        """Estimate the tokens of an answer that ended before the provider counted them: they are paid for as well."""
-        sent = sum(
-            len(message.content) + sum(len(call.arguments) for call in message.calls)
-            for message in self._request.messages
-        )
-        tools = sum(spec.tokens for spec in self.specs.values())
-        received = len(said.text) + len(said.thinking)
-        return Usage(sent // CHARACTERS_PER_TOKEN + tools, -(-received // CHARACTERS_PER_TOKEN), source="estimated")
 
 
 async def keep_unfinished(context: RunContext, unfinished: UnfinishedGeneration, reason: str) -> None:

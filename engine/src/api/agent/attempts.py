@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from skyflo_common.tool_schemas import shorten_schema
 from skyflo_common.tracing import conventions
 from src.api.agent import prompts
-from src.api.agent.context import ModelReply, NewCall, RunContext, TextCheckpoint, UnfinishedGeneration, unless_halted
+from src.api.agent.compaction import compact_history
+from src.api.agent.context import (
+    History,
+    ModelReply,
+    NewCall,
+    RunContext,
+    TextCheckpoint,
+    UnfinishedGeneration,
+    unless_halted,
+)
 from src.api.agent.context_window import fit, tokens_of_tools
 from src.api.agent.history import build_chat
 from src.api.agent.streaming_message import StreamingMessage
@@ -170,21 +179,32 @@ class TurnAttempts:
 
     async def _build_request(self, nudge: str | None) -> ModelRequest:
         context, name, model = self.context, self.context.model_name, self.context.model
-        history = build_chat(await context.session.history())
         tools = [
             FunctionSpec(spec.name, spec.description, shorten_schema(spec.input_schema)) for spec in self.specs.values()
         ]
-        messages = [ChatMessage("system", prompts.system_prompt(context.facts)), *history]
-        if nudge is not None:
-            messages.append(ChatMessage("user", nudge))
 
         def count(text: str) -> int:
             return model.count_tokens(name, text)
 
-        window = model.context_window(name)
-        reserve = min(ANSWER_RESERVE, window // 4) + tokens_of_tools(tools, count)
-        fitting = fit(messages, window=window, reserve=reserve, count=count)
+        system = prompts.system_prompt(context.facts)
+        reserve = min(ANSWER_RESERVE, model.context_window(name) // 4) + tokens_of_tools(tools, count)
+        history = await self._compact(reserve + count(system))
+        summary = None
+        if history.summary is not None:
+            system += prompts.summary_note(history.summary.messages)
+            summary = ChatMessage("user", prompts.frame_summary(history.summary.content))
+        messages = [ChatMessage("system", system), *build_chat(history)]
+        if nudge is not None:
+            messages.append(ChatMessage("user", nudge))
+        fitting = fit(messages, window=model.context_window(name), reserve=reserve, count=count, summary=summary)
         return ModelRequest(name, fitting, tools, context.temperature)
+
+    async def _compact(self, fixed: int) -> History:
+        """Return the conversation, summarised if it has to be. The time that takes is not the turn's."""
+        began = self.context.clock.monotonic()
+        history = await compact_history(self.context, await self.context.session.history(), fixed)
+        self.deadline += self.context.clock.monotonic() - began
+        return history
 
     async def _shrink(self, error: ModelContextExceeded, number: int) -> None:
         """Let the request be built again, once a turn, with what fits the smaller window that the model learned of."""

@@ -141,7 +141,9 @@ def _check_skyflo(arguments: Sequence[str]) -> None:
     words = list(arguments)
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
-    command.make_context("skyflo", words)
+    context = command.make_context("skyflo", words)
+    rest = [*context.args, *getattr(context, "_protected_args", ())] if hasattr(command, "commands") else []
+    assert rest == [], f"there is no such command: {' '.join(arguments)}"
 
 
 def _check_aerich(arguments: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from src.api.agent.compaction_plan import CompactionPlan, ContextSize, plan_compaction, summary_tokens
 from src.api.agent.context import History
+from src.api.agent.history import build_entries
 from src.api.schemas.records import Call, ConversationSummary, Message, Run
 from src.api.services.runs.summaries import drop_covered
 from src.api.utils.canonical import canonical
@@ -35,7 +36,7 @@ def history(*turns: int, size: int = 2_000, open_turns: tuple[tuple[int, int], .
 
 
 def make(of: History, run: Run, size: ContextSize = SIZE) -> CompactionPlan | None:
-    return plan_compaction(of, run.id, size, len)
+    return plan_compaction(of, build_entries(of), run.id, size, len)
 
 
 def summarised(of: History, run: Run, plan: CompactionPlan, version: int = 1) -> History:

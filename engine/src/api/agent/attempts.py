@@ -19,7 +19,6 @@ from src.api.agent.context import (
     unless_halted,
 )
 from src.api.agent.context_window import fit, tokens_of_tools
-from src.api.agent.history import build_chat
 from src.api.agent.streaming_message import StreamingMessage
 from src.api.agent.tool_call_assembler import CallAssembler
 from src.api.errors import (
@@ -188,23 +187,23 @@ class TurnAttempts:
 
         system = prompts.system_prompt(context.facts)
         reserve = min(ANSWER_RESERVE, model.context_window(name) // 4) + tokens_of_tools(tools, count)
-        history = await self._compact(reserve + count(system))
+        history, chat = await self._compact(reserve + count(system))
         summary = None
         if history.summary is not None:
             system += prompts.summary_note(history.summary.messages)
             summary = ChatMessage("user", prompts.frame_summary(history.summary.content))
-        messages = [ChatMessage("system", system), *build_chat(history)]
+        messages = [ChatMessage("system", system), *chat]
         if nudge is not None:
             messages.append(ChatMessage("user", nudge))
         fitting = fit(messages, window=model.context_window(name), reserve=reserve, count=count, summary=summary)
         return ModelRequest(name, fitting, tools, context.temperature)
 
-    async def _compact(self, fixed: int) -> History:
+    async def _compact(self, fixed: int) -> tuple[History, list[ChatMessage]]:
         """Return the conversation, summarised if it has to be. The time that takes is not the turn's."""
         began = self.context.clock.monotonic()
-        history = await compact_history(self.context, await self.context.session.history(), fixed)
+        compacted = await compact_history(self.context, fixed)
         self.deadline += self.context.clock.monotonic() - began
-        return history
+        return compacted
 
     async def _shrink(self, error: ModelContextExceeded, number: int) -> None:
         """Let the request be built again, once a turn, with what fits the smaller window that the model learned of."""

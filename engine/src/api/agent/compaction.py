@@ -13,6 +13,7 @@ from skyflo_common.tracing import conventions
 from src.api.agent import prompts
 from src.api.agent.compaction_plan import CompactionPlan, ContextSize, plan_compaction, summary_tokens
 from src.api.agent.context import CompactionResult, History, RunContext, unless_halted
+from src.api.agent.history import build_entries
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout
 from src.api.ports import (
     CallDelta,
@@ -47,28 +48,34 @@ class _Answer:
     end: Finished | None = None
 
 
-async def compact_history(context: RunContext, history: History, fixed: int) -> History:
-    """Return the conversation with its older messages summarised, if it nears the model's context window.
+async def compact_history(context: RunContext, fixed: int) -> tuple[History, list[ChatMessage]]:
+    """Return the conversation and the model's view of it, with older messages summarised if it nears the window.
 
     `fixed` are the tokens of everything besides messages. Raises `BudgetReached`, `RunStopped` or `RunFenced`.
     """
     state, name = context.compaction, context.model_name
+    history = await context.session.history()
+    built = build_entries(history)
     for _ in range(MAX_PASSES):
         if state.has_failed or not state.percent:
             break
         size = ContextSize(context.model.context_window(name), fixed, state.percent)
-        plan = plan_compaction(history, context.lease.run_id, size, lambda text: context.model.count_tokens(name, text))
+        plan = plan_compaction(
+            history, built, context.lease.run_id, size, lambda text: context.model.count_tokens(name, text)
+        )
         if plan is None:
             break
         result = await unless_halted(context.lease, _summarise(context, history, plan, size.window))
         if result.error is not None:
-            state.has_failed = True
+            learned = context.model.context_window(name) < size.window
+            state.has_failed = not learned  # with the smaller window, it may succeed
             failed = {"action": "context.compaction_failed", "run_id": context.lease.run_id, "code": result.code}
             logger.warning(result.error, extra=failed)
         await context.session.save_summary(result)
         await context.session.check_budgets(warns=False)
         history = await context.session.history()
-    return history
+        built = build_entries(history)
+    return history, [message for _, chat in built for message in chat]
 
 
 async def _summarise(context: RunContext, history: History, plan: CompactionPlan, window: int) -> CompactionResult:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from src.api.agent.context import History, SummaryCoverage
 from src.api.agent.context_window import shorten, tokens_of_message
-from src.api.agent.history import build_entries
 from src.api.ports import ChatMessage
 from src.api.schemas.records import Message
 from src.api.schemas.states import UNSETTLED
@@ -69,13 +68,16 @@ def summary_tokens(window: int) -> int:
     return min(max(window // 16, 400), 4_000)
 
 
-def plan_compaction(history: History, run_id: str, size: ContextSize, count: Count) -> CompactionPlan | None:
+def plan_compaction(
+    history: History, built: Sequence[tuple[Message, list[ChatMessage]]], run_id: str, size: ContextSize, count: Count
+) -> CompactionPlan | None:
     """Return what to summarise now, or None if the conversation fits, or too little can be gained.
 
+    `built` is what `build_entries` returns for the history.
     The newest messages stay, and so do turns with a call whose outcome is open. A message stays or goes with all its
     calls and results. The message that the run answers stays as well, and is also part of the transcript.
     """
-    entries = _entries(history, count)
+    entries = _entries(history, built, count)
     summary = 0 if history.summary is None else count(history.summary.content)
     if size.fixed + summary + sum(entry.tokens for entry in entries) <= size.threshold:
         return None
@@ -88,7 +90,7 @@ def plan_compaction(history: History, run_id: str, size: ContextSize, count: Cou
     return CompactionPlan(_coverage(history, run_id, entries, covered), "\n\n".join(texts), gain)
 
 
-def _entries(history: History, count: Count) -> list[_Entry]:
+def _entries(history: History, built: Sequence[tuple[Message, list[ChatMessage]]], count: Count) -> list[_Entry]:
     open_turns = {(call.run_id, call.turn) for call in history.calls if call.status in OPEN_OUTCOMES}
     return [
         _Entry(
@@ -97,7 +99,7 @@ def _entries(history: History, count: Count) -> list[_Entry]:
             sum(tokens_of_message(each, count) for each in chat),
             (message.run_id, message.turn) in open_turns,
         )
-        for message, chat in build_entries(history)
+        for message, chat in built
     ]
 
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from src.api.adapters.store.store import open_store
 from src.api.schemas.records import ConversationSummary, ModelCall
-from tests.support.api_user import Answer
+from tests.support.api_user import Answer, read_events
 from tests.support.counting_process import CountingProcess
 from tests.support.engine_harness import EngineHarness, open_engine_harness
 from tests.support.model_host import Host, refusal, rule, said, sent_messages
@@ -174,6 +174,21 @@ async def test_turns_of_one_long_run_are_summarised_and_its_question_stays(agent
     assert after[2] == {"role": "user", "content": "Find the cause"}
     called = {call["id"] for message in after for call in message.get("tool_calls", [])}
     assert {message["tool_call_id"] for message in after if message["role"] == "tool"} == called
+
+
+@pytest.mark.promise("stop")
+async def test_stop_ends_a_request_for_a_summary(agent: EngineHarness, host: Host) -> None:
+    host(rule(said(text("Fine."))))
+    [*_, before] = await ask_long(agent, 2)
+    host(summarise(Step(until="never")), rule(said(text("Fine."))))
+    async with agent.me.open_chat(f"question {LONG} {LONG}", conversation_id=before.conversation_id) as response:
+        await eventually(lambda: bool(summary_requests(agent)), what="the request for a summary")
+        run_id = (await anext(read_events(response)))["run_id"]
+        await agent.me.stop(before.conversation_id, run_id)
+    whole = await agent.me.follow(run_id)
+    assert (whole.last["status"], whole.all("context.compaction_failed")) == ("stopped", [])
+    assert await stored_summaries(agent, before.conversation_id) == []
+    await eventually(lambda: agent.model.requests[-1].ended == "closed", what="the end of the request")
 
 
 @pytest.mark.promise("unknown")

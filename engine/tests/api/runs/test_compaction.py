@@ -101,29 +101,26 @@ async def test_cost_of_a_summary_counts(agent: EngineHarness, host: Host) -> Non
     assert (call.completion_tokens, call.user_id) == (40, "local"), "budgets and analytics read this row"
 
 
-@pytest.mark.parametrize(
-    ("failing", "code"),
-    [
-        (rule(refusal("The summary is refused.", status=401), system=SUMMARY_PROMPT_PATTERN), "model_refused"),
-        (summarise(text("   ")), "model_refused"),
-        (summarise(text("cut"), finish="length"), "model_refused"),
-        (summarise(text("half"), finish=None, done=False), "model_cut"),
-        (summarise(text(f"{LONG} {LONG} {LONG}", pieces=1)), "model_refused"),
-        (summarise(Step(calls=[Call(name="read_thing", arguments={"name": "a"})])), "model_refused"),
-    ],
-    ids=["refused", "empty", "too long", "cut", "longer than the messages", "call"],
-)
-async def test_failed_summary_leaves_the_oldest_messages_out(
-    agent: EngineHarness, host: Host, failing: Rule, code: str
-) -> None:
-    host(failing, rule(said(text("Fine."))))
-    answers = await ask_long(agent, 6)
-    failures = [event for answer in answers for event in answer.all("context.compaction_failed")]
-    assert failures
-    assert {event["code"] for event in failures} == {code}
-    assert all(event["error"] for event in failures)
-    assert [answer.last["status"] for answer in answers] == ["completed"] * 6
-    assert "earlier messages were left out" in sent_messages(agent)[0]["content"]
+UNUSABLE = {
+    "refused": (rule(refusal("The summary is refused.", status=401), system=SUMMARY_PROMPT_PATTERN), "model_refused"),
+    "empty": (summarise(text("   ")), "model_refused"),
+    "too long": (summarise(text("cut"), finish="length"), "model_refused"),
+    "cut": (summarise(text("half"), finish=None, done=False), "model_cut"),
+    "longer than the messages": (summarise(text(" ".join([LONG] * 6), pieces=1)), "model_refused"),
+    "call": (summarise(Step(calls=[Call(name="read_thing", arguments={"name": "a"})])), "model_refused"),
+}
+
+
+async def test_unusable_summary_leaves_the_oldest_messages_out(agent: EngineHarness, host: Host) -> None:
+    host(rule(refusal("Not yet.", status=401), system=SUMMARY_PROMPT_PATTERN), rule(said(text("Fine."))))
+    answers = await ask_long(agent, 5)
+    for case, (failing, code) in UNUSABLE.items():
+        host(failing, rule(said(text("Fine."))))
+        [answer] = await ask_long(agent, 1, answers[0].conversation_id)
+        [event] = answer.all("context.compaction_failed")
+        assert (event["code"], answer.text) == (code, "Fine."), case
+        assert event["error"], case
+        assert "earlier messages were left out" in sent_messages(agent)[0]["content"], case
     assert await stored_summaries(agent, answers[0].conversation_id) == []
 
 

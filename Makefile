@@ -45,8 +45,9 @@ format: env ## apply black and ruff's automatic fixes
 bench: env ## measure, and compare with the floors (bench/)
 	@$(BIN)/python -m bench $(ARGS)
 
-generate: env ## write docs/openapi.json, docs/events.schema.json, docs/guarantees.md, and the types of ui/
+generate: env ## write docs/openapi.json, docs/*.schema.json, docs/guarantees.md, docs/reference/ and the types of ui/
 	@$(BIN)/python -m src.api.generate
+	@$(BIN)/python scripts/reference.py
 	@$(BIN)/python -m tests.guarantees
 	@if test -d ui/node_modules; then npm --prefix ui run --silent generate; fi
 

@@ -23,6 +23,7 @@ def build_limits(settings: Settings) -> Limits:
             server_tokens={server.name: server.max_tokens for server in settings.mcp_servers},
         ),
         retention_days=settings.retention_days,
+        compaction_percent=settings.llm_compaction_percent,
         budgets=tuple(_build_budgets(settings)),
     )
 

@@ -83,6 +83,15 @@ def format_budget_warning(event: JsonObject) -> Text:
     return Text(f"! {one_line(text(event, 'message'), 300)}", "yellow")
 
 
+def format_compaction(event: JsonObject) -> Text:
+    return Text(f"· The oldest {number(event, 'messages')} messages were summarised for the model", "dim")
+
+
+def format_compaction_failure(event: JsonObject) -> Text:
+    reason = one_line(text(event, "error"), 300)
+    return Text(f"! Older messages could not be summarised, so some are left out: {reason}", "yellow")
+
+
 def format_run_error(event: JsonObject) -> Text:
     """Format the error of a failed run."""
     return Text(f"✗ {one_line(text(event, 'error'), 1000)}", "red")

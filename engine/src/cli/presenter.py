@@ -69,6 +69,8 @@ class Presenter:
             "tool.verified": self._show_verification,
             "retry": self._show_retry,
             "budget.warning": self._show_budget_warning,
+            "context.compacted": self._show_compaction,
+            "context.compaction_failed": self._show_compaction_failure,
             "workflow_complete": self._show_end,
             "workflow_error": self._show_run_error,
         }
@@ -126,6 +128,12 @@ class Presenter:
 
     def _show_budget_warning(self, event: JsonObject) -> None:
         self.screen.note(event_lines.format_budget_warning(event))
+
+    def _show_compaction(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_compaction(event))
+
+    def _show_compaction_failure(self, event: JsonObject) -> None:
+        self.screen.note(event_lines.format_compaction_failure(event))
 
     def _show_end(self, event: JsonObject) -> None:
         self.screen.finish_text()

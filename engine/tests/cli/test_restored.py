@@ -15,7 +15,7 @@ from tests.support.store_writes import insert_record
 from tests.support.terminal import Shell
 
 
-async def _insert_pending_approval(url: str) -> str:
+async def insert_pending_approval(url: str) -> str:
     """Insert a run that waits for a decision, and return its call."""
     run = make_run("c", "local", state="awaiting_approval", turn=1)
     call = make_call(run, 1, 0, status="awaiting_approval", kind="change")
@@ -44,7 +44,7 @@ def shell_on_data(tmp_path: Path, migrated_sqlite: Path) -> Shell:
 
 def test_open_approvals_are_ended_after_confirmation(shell_on_data: Shell) -> None:
     url = f"sqlite://{shell_on_data.home / 'data' / 'skyflo.sqlite3'}"
-    call_id = asyncio.run(_insert_pending_approval(url))
+    call_id = asyncio.run(insert_pending_approval(url))
     refused = shell_on_data.run("restored")
     assert (refused.code, "--yes" in refused.err) == (2, True)
     assert asyncio.run(_status(url, call_id)) == "pending"

@@ -193,6 +193,7 @@ class FakeModel:
     def __init__(self) -> None:
         self.requests: list[ModelRequest] = []
         self.usage = Usage()
+        self.window = 100_000
         self.before_reply: Callable[[], Awaitable[None]] | None = None
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
@@ -215,10 +216,13 @@ class FakeModel:
         yield Finished("tool_calls", self.usage)
 
     def context_window(self, model: str) -> int:
-        return 100_000
+        return self.window
 
     def count_tokens(self, model: str, text: str) -> int:
         return len(text) // 4
+
+    def estimate_usage(self, request: ModelRequest, received: int) -> Usage:
+        return Usage(sum(len(message.content) for message in request.messages) // 4, received // 4, source="estimated")
 
 
 @dataclass

@@ -78,6 +78,7 @@ TRANSACTIONS: dict[str, tuple[str, int]] = {
     "audit.sealing.Sealer._seal_next": ("accounts", 1),
     "runs.budgets.Budgets.warn": ("near_budget", 1),
     "runs.titles.TitleGenerator._save": ("named", 1),
+    "runs.summaries.Summaries.save": ("compacted", 1),
     "policy.audited.AuditedPolicies._record": ("allowed", 1),
 }
 """Each transaction of the services: the scenario that reaches it, and how many passages become cases."""
@@ -113,6 +114,7 @@ SETTINGS = {
     "expire": {"APPROVE_WITHIN_SECONDS": "1"},
     "named": {"LLM_TITLES": "true"},
     "expired": {"RETENTION_DAYS": "7"},
+    "compacted": {"LLM_CONTEXT_WINDOW": "8192"},
     "near_budget": {"BUDGET_RUN_TOKENS": "1000"},
     "by_provider": {
         "OIDC_CLIENT_ID": "the-engine",

@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
 
 from src.api.adapters.store.store import open_store
 from src.api.ports import Transaction
 from src.api.schemas.records import Run
 from tests.support.client import FollowedRun, RetryingClient
+from tests.support.conversation_scenarios import conversations, run_compacted
 from tests.support.counting_process import CountingProcess
 from tests.support.crash_script import ANSWER, SLOW_REQUEST, TITLE, change_request
 from tests.support.host_scenario import by_host, pruned
@@ -177,6 +177,11 @@ def near_budget(context: ScenarioContext) -> None:
     check_invariants(context, run_near_budget(context))
 
 
+def compacted(context: ScenarioContext) -> None:
+    """Ask more than fits the model's context window: older messages are summarised once."""
+    check_invariants(context, *run_compacted(context))
+
+
 def edit(context: ScenarioContext) -> None:
     """Approve with edits, then approve the edited call."""
     followed = context.new_run(both=False)
@@ -297,18 +302,6 @@ def erased(context: ScenarioContext) -> None:
     assert len(context.effects()) in EFFECTS.get(asyncio.run(wait_until_erased(context, followed)), (0,))
 
 
-def conversations(context: ScenarioContext) -> None:
-    """Create, rename and delete a conversation."""
-    own = str(uuid4())
-    for _ in range(2):
-        made = context.client.post("/conversations", {"conversation_id": own, "title": "First"})
-        assert (made.status_code, made.json()["id"]) == (200, own)
-    assert context.client.request("PATCH", f"/conversations/{own}", {"title": "Second"}).status_code == 200
-    assert context.client.get(f"/conversations/{own}")["title"] == "Second"
-    assert context.client.request("DELETE", f"/conversations/{own}").status_code in (200, 404)
-    assert context.client.request("GET", f"/conversations/{own}").status_code == 404
-
-
 def accounts(context: ScenarioContext) -> None:
     """Register the first user, change the name, use a refresh token, and delete the account."""
     user = {"email": "ada@example.org", "password": PASSWORD}
@@ -390,6 +383,7 @@ _RUN_SCENARIOS = (
     shutdown,
     named,
     near_budget,
+    compacted,
     edit,
     settle_by_hand,
     prove_never_ran,

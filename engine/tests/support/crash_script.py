@@ -4,12 +4,13 @@ The model's replies depend only on the user's message, so that many conversation
 is the prefix of the names of the things that a conversation changes.
 """
 
-from tests.support.model_script import Call, Reply, Rule, Script, Step, When, title_rule
+from tests.support.model_script import SUMMARY_PROMPT_PATTERN, Call, Reply, Rule, Script, Step, When, title_rule
 
-__all__ = ["ANSWER", "COSTLY_REQUEST", "SCRIPT", "SLOW_REQUEST", "SLOW_TEXT", "TITLE", "change_request"]
+__all__ = ["ANSWER", "COSTLY_REQUEST", "SCRIPT", "SLOW_REQUEST", "SLOW_TEXT", "SUMMARY", "TITLE", "change_request"]
 
 ANSWER = "Both things are as they were asked for, and nothing else was touched by any of this."
 TITLE = "Speaking slowly"
+SUMMARY = "The person asked one long question, and it was answered."
 READING = "First I look at what is there."
 CHANGING = "Now I change both."
 SLOW_REQUEST = "speak slowly"
@@ -31,6 +32,7 @@ def _change(name: str, value: str) -> Call:
 SCRIPT = Script(
     rules=[
         title_rule(Step(text=TITLE)),
+        Rule(when=When(system=SUMMARY_PROMPT_PATTERN), reply=Reply(steps=[Step(text=SUMMARY, pieces=1)])),
         Rule(
             when=When(user=_SET_BOTH, results=0),
             reply=Reply(

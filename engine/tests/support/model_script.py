@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = [
+    "SUMMARY_PROMPT_PATTERN",
     "TITLE_PROMPT_PATTERN",
     "Call",
     "Conversation",
@@ -27,6 +28,9 @@ __all__ = [
 
 TITLE_PROMPT_PATTERN = "^Name the conversation"
 """The start of the system prompt with which the engine requests a title."""
+
+SUMMARY_PROMPT_PATTERN = "^Summarise the transcript"
+"""The start of the system prompt with which the engine requests a summary of older messages."""
 
 Style = Literal["standard", "whole", "index0", "doubled", "repeated", "split", "no_ids", "interleaved"]
 

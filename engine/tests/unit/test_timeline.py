@@ -84,7 +84,7 @@ def test_timeline_uses_the_wire_names() -> None:
     assert list(sent)[5:] == ["created_at", "conversation_metadata", "messages", "active_run", "truncated"]
     assert list(user) == ["id", "type", "content", "timestamp", "replaces"]
     assert list(assistant)[:5] == ["id", "type", "run_id", "content", "timestamp"]
-    assert list(assistant)[5:] == ["segments", "token_usage", "error"]
+    assert list(assistant)[5:] == ["segments", "token_usage", "error", "summaries"]
     assert list(thinking) == ["kind", "id", "text", "isComplete", "durationMs", "timestamp"]
     assert list(text) == ["kind", "id", "text", "timestamp", "finish_reason"]
     assert list(tool) == ["kind", "id", "toolExecution", "timestamp"]

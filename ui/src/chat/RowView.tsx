@@ -29,6 +29,8 @@ export const RowView = memo(
         return <ReadGroup id={row.id} calls={row.calls} />
       case 'change':
         return <ApprovalCard call={row.call} actions={actions} />
+      case 'summary':
+        return <Summary item={row} />
       case 'note':
         return <Note item={row} />
       case 'foot':
@@ -82,6 +84,18 @@ function Thinking({ item }: { item: Of<'thinking'> }) {
       <summary>
         <ChevronRight size={14} aria-hidden />
         {item.open ? en.chat.thinking : en.chat.thoughtFor(duration(item.ms ?? 0))}
+      </summary>
+      <p>{visible(item.text)}</p>
+    </details>
+  )
+}
+
+function Summary({ item }: { item: Of<'summary'> }) {
+  return (
+    <details className={css.thinking}>
+      <summary>
+        <ChevronRight size={14} aria-hidden />
+        {en.chat.summarised(item.messages)}
       </summary>
       <p>{visible(item.text)}</p>
     </details>

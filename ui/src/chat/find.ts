@@ -15,6 +15,7 @@ function textOfRow(row: Row): string[] {
     case 'user':
     case 'text':
     case 'thinking':
+    case 'summary':
     case 'note':
       return [row.text]
     case 'reads':

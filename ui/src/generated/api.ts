@@ -1322,6 +1322,8 @@ export interface components {
             run_id: string;
             /** Segments */
             segments: (components["schemas"]["TextSegment"] | components["schemas"]["ThinkingSegment"] | components["schemas"]["ToolSegment"])[];
+            /** Summaries */
+            summaries?: components["schemas"]["SummaryNote"][];
             /** Timestamp */
             timestamp: number;
             token_usage: components["schemas"]["TokenTotals"];
@@ -2727,6 +2729,28 @@ export interface components {
              * @constant
              */
             status: "success";
+        };
+        /**
+         * SummaryNote
+         * @description From this answer on, the model got `text` in place of the conversation's oldest `messages`, which stay.
+         *
+         *     It was made before the segment `before`, or after all of them.
+         */
+        SummaryNote: {
+            /** Before */
+            before?: string | null;
+            /** Id */
+            id: string;
+            /** Messages */
+            messages: number;
+            /** Model */
+            model: string;
+            /** Text */
+            text: string;
+            /** Timestamp */
+            timestamp: number;
+            /** Version */
+            version: number;
         };
         /** TextSegment */
         TextSegment: {

@@ -28,6 +28,8 @@ export type RunEvent =
   | TitleGenerated
   | Retry
   | BudgetNear
+  | ContextCompacted
+  | CompactionFailed
   | Completed
   | WorkflowComplete
   | WorkflowError;
@@ -126,7 +128,7 @@ export interface TokenUsage {
   prompt_tokens: number;
   run_id: string;
   seq?: number | null;
-  source: "main" | "title";
+  source: "main" | "title" | "summary";
   timestamp: number;
   total_tokens: number;
   type: "token.usage";
@@ -446,6 +448,27 @@ export interface BudgetNear {
   type: "budget.warning";
   unit: "tokens" | "usd";
   used: number;
+}
+export interface ContextCompacted {
+  conversation_id?: string | null;
+  messages: number;
+  model: string;
+  run_id: string;
+  seq?: number | null;
+  summary: string;
+  summary_id: string;
+  timestamp: number;
+  type: "context.compacted";
+  version: number;
+}
+export interface CompactionFailed {
+  code: string;
+  conversation_id?: string | null;
+  error: string;
+  run_id: string;
+  seq?: number | null;
+  timestamp: number;
+  type: "context.compaction_failed";
 }
 export interface Completed {
   conversation_id?: string | null;

@@ -1,7 +1,10 @@
 import { render } from '@testing-library/react'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import Markdown from './Markdown'
 import { nothingParsed, parseMarkdown } from './blocks'
+
+// The first code block loads the highlighter. On a slow machine that would outlast the tests, and fail after them.
+afterAll(() => import('./highlight'), 60_000)
 
 const SAMPLE = `# Title
 

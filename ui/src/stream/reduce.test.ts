@@ -16,7 +16,7 @@ interface Recorded {
 const recorded = (name: string): Recorded =>
   JSON.parse(readFileSync(`${process.cwd()}/test/recorded/${name}.json`, 'utf8')) as Recorded
 
-const NAMES = ['approved', 'denied', 'superseded']
+const NAMES = ['approved', 'denied', 'superseded', 'summarised']
 
 describe.each(NAMES)('the recorded conversation "%s"', (name) => {
   const { runs, detail, approvals } = recorded(name)

@@ -49,7 +49,7 @@ function apply(state: Conversation, event: RunEvent): Conversation {
     case 'generation.complete':
       return completeGeneration(state, event)
     case 'token.usage':
-      return event.source === 'title' ? state : addUsage(state, event)
+      return event.source === 'main' ? addUsage(state, event) : state
     case 'tools.pending':
       return event.tools.reduce((next, tool) => putCall(next, event.run_id, tool, { startedAt: tool.timestamp }), state)
     case 'tool.awaiting_approval':
@@ -105,6 +105,17 @@ function apply(state: Conversation, event: RunEvent): Conversation {
         runId: event.run_id,
         tone: 'wait',
         text: chat.retryNote(event.error, event.retry_in, event.attempt, event.max_attempts),
+        code: null,
+      })
+    case 'context.compacted':
+      return put(state, { kind: 'summary', id: event.summary_id, runId: event.run_id, text: event.summary, messages: event.messages })
+    case 'context.compaction_failed':
+      return put(state, {
+        kind: 'note',
+        id: `compaction-${event.seq ?? event.timestamp}`,
+        runId: event.run_id,
+        tone: 'wait',
+        text: chat.notSummarised(event.error),
         code: null,
       })
     case 'budget.warning':

@@ -69,6 +69,7 @@ export type Item =
   | (ItemBase & { kind: 'text'; text: string; open: boolean; finish: string | null })
   | (ItemBase & { kind: 'thinking'; text: string; open: boolean; ms: number | null })
   | (ItemBase & { kind: 'call' })
+  | (ItemBase & { kind: 'summary'; text: string; messages: number })
   | (ItemBase & { kind: 'note'; tone: 'wait' | 'danger'; text: string; code: string | null })
 
 export type Phase = 'running' | 'awaiting_approval' | 'completed' | 'stopped' | 'failed'

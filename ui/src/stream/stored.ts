@@ -7,6 +7,7 @@ type Detail = Schemas['ConversationDetail']
 type AssistantEntry = Schemas['AssistantEntry']
 export type Entry = Detail['messages'][number]
 type Segment = AssistantEntry['segments'][number]
+type Summary = Schemas['SummaryNote']
 
 /** Fields that newer engines send beside the documented ones. */
 interface ChangeFields {
@@ -69,10 +70,13 @@ function replacedMessages(messages: readonly Entry[], truncated: boolean): Set<s
 
 function addAnswer(state: Conversation, entry: AssistantEntry): void {
   const calls: Call[] = []
+  const summaries = entry.summaries ?? []
   for (const segment of entry.segments) {
+    state.items.push(...summaries.filter((one) => one.before === segment.id).map((one) => readSummary(one, entry.run_id)))
     if (segment.kind === 'tool') calls.push(readCall(segment, entry.run_id))
     state.items.push(readItem(segment, entry.run_id))
   }
+  state.items.push(...summaries.filter((one) => one.before == null).map((one) => readSummary(one, entry.run_id)))
   if (entry.error) {
     const id = `${entry.run_id}:error`
     state.items.push({ kind: 'note', id, runId: entry.run_id, tone: 'danger', text: entry.error, code: null })
@@ -92,6 +96,8 @@ function readItem(segment: Segment, runId: string): Item {
       return { kind: 'call', id: segment.id, runId }
   }
 }
+
+const readSummary = (one: Summary, runId: string): Item => ({ kind: 'summary', id: one.id, runId, text: one.text, messages: one.messages })
 
 const WHOLE = new Set(['stop', 'tool_calls', 'end_turn', 'tool_use'])
 const cutReason = (reason: string | null | undefined): string | null => (!reason || WHOLE.has(reason) ? null : reason)

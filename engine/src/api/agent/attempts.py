@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 from skyflo_common.tool_schemas import shorten_schema
 from skyflo_common.tracing import conventions
 from src.api.agent import prompts
-from src.api.agent.context import ModelReply, NewCall, RunContext, TextCheckpoint, UnfinishedGeneration, unless_halted
+from src.api.agent.compaction import compact_history
+from src.api.agent.context import (
+    History,
+    ModelReply,
+    NewCall,
+    RunContext,
+    TextCheckpoint,
+    UnfinishedGeneration,
+    unless_halted,
+)
 from src.api.agent.context_window import fit, tokens_of_tools
-from src.api.agent.history import build_chat
 from src.api.agent.streaming_message import StreamingMessage
 from src.api.agent.tool_call_assembler import CallAssembler
 from src.api.errors import (
@@ -40,7 +48,6 @@ from src.api.schemas.events import GenerationStart, Retry
 __all__ = ["Attempt", "TurnAttempts", "begin_attempt", "build_reply", "keep_unfinished"]
 
 ANSWER_RESERVE = 4_096
-CHARACTERS_PER_TOKEN = 4
 FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 30.0
 
@@ -171,21 +178,32 @@ class TurnAttempts:
 
     async def _build_request(self, nudge: str | None) -> ModelRequest:
         context, name, model = self.context, self.context.model_name, self.context.model
-        history = build_chat(await context.session.history())
         tools = [
             FunctionSpec(spec.name, spec.description, shorten_schema(spec.input_schema)) for spec in self.specs.values()
         ]
-        messages = [ChatMessage("system", prompts.system_prompt(context.facts)), *history]
-        if nudge is not None:
-            messages.append(ChatMessage("user", nudge))
 
         def count(text: str) -> int:
             return model.count_tokens(name, text)
 
-        window = model.context_window(name)
-        reserve = min(ANSWER_RESERVE, window // 4) + tokens_of_tools(tools, count)
-        fitting = fit(messages, window=window, reserve=reserve, count=count)
+        system = prompts.system_prompt(context.facts)
+        reserve = min(ANSWER_RESERVE, model.context_window(name) // 4) + tokens_of_tools(tools, count)
+        history, chat = await self._compact(reserve + count(system))
+        summary = None
+        if history.summary is not None:
+            system += prompts.summary_note(history.summary.messages)
+            summary = ChatMessage("user", prompts.frame_summary(history.summary.content))
+        messages = [ChatMessage("system", system), *chat]
+        if nudge is not None:
+            messages.append(ChatMessage("user", nudge))
+        fitting = fit(messages, window=model.context_window(name), reserve=reserve, count=count, summary=summary)
         return ModelRequest(name, fitting, tools, context.temperature)
+
+    async def _compact(self, fixed: int) -> tuple[History, list[ChatMessage]]:
+        """Return the conversation, summarised if it has to be. The time that takes is not the turn's."""
+        began = self.context.clock.monotonic()
+        compacted = await compact_history(self.context, fixed)
+        self.deadline += self.context.clock.monotonic() - began
+        return compacted
 
     async def _shrink(self, error: ModelContextExceeded, number: int) -> None:
         """Let the request be built again, once a turn, with what fits the smaller window that the model learned of."""
@@ -242,18 +260,9 @@ class TurnAttempts:
             return
         if self.spoken.generation_id != self._current.message.generation_id:
             self._current.message.adopt(self.spoken)
-        usage = self._estimate_usage(self.spoken)
+        received = len(self.spoken.text) + len(self.spoken.thinking)
+        usage = self.context.model.estimate_usage(self._request, received)
         await self.context.session.commit_turn(build_reply(self.context, self._current, reason, usage, ()))
-
-    def _estimate_usage(self, said: UnfinishedGeneration) -> Usage:
-        """Estimate the tokens of an answer that ended before the provider counted them: they are paid for as well."""
-        sent = sum(
-            len(message.content) + sum(len(call.arguments) for call in message.calls)
-            for message in self._request.messages
-        )
-        tools = sum(spec.tokens for spec in self.specs.values())
-        received = len(said.text) + len(said.thinking)
-        return Usage(sent // CHARACTERS_PER_TOKEN + tools, -(-received // CHARACTERS_PER_TOKEN), source="estimated")
 
 
 async def keep_unfinished(context: RunContext, unfinished: UnfinishedGeneration, reason: str) -> None:

@@ -5,15 +5,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from skyflo_common.redaction import Redactor
 from src.api.agent.repetition import Turn
 from src.api.ports import Bus, Clock, Ids, Model, NoTracing, ProviderState, ToolSpec, Tracing, Usage
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event
-from src.api.schemas.records import Call, Execution, Message
+from src.api.schemas.records import Call, ConversationSummary, Execution, Message
 from src.api.utils.failpoints import Failpoints
 
 __all__ = [
     "CALL_AS_TEXT",
+    "CompactionResult",
+    "CompactionState",
     "History",
     "ModelReply",
     "NewCall",
@@ -21,6 +24,7 @@ __all__ = [
     "RunLease",
     "RunSession",
     "RunSnapshot",
+    "SummaryCoverage",
     "TextCheckpoint",
     "UnfinishedGeneration",
     "unless_halted",
@@ -46,12 +50,45 @@ class RunLease(Protocol):
 class History:
     """The conversation's messages, oldest first and without hidden ones, and every version of every call.
 
-    `executions` are those of the changes that failed, by the id of their call.
+    `executions` are those of the changes that failed, by the id of their call. Messages that `summary` covers are
+    left out.
     """
 
     messages: Sequence[Message]
     calls: Sequence[Call]
     executions: Mapping[str, Execution]
+    summary: ConversationSummary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryCoverage:
+    """Which messages a summary covers, see `ConversationSummary`. `kept` are ids of messages."""
+
+    until_run_id: str
+    until_turn: int
+    kept: tuple[str, ...]
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionResult:
+    """The end of one request for a summary: its text, or the error (for people) and its code."""
+
+    model: str
+    usage: Usage
+    coverage: SummaryCoverage
+    text: str = ""
+    error: str | None = None
+    code: str = ""
+
+
+@dataclass(slots=True)
+class CompactionState:
+    """When older messages are summarised: `percent` of the window, 0 for never. After a failure, this claim stops."""
+
+    redactor: Redactor
+    percent: int = 0
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +187,9 @@ class RunSession(Protocol):
     async def commit_turn(self, said: ModelReply) -> None:
         """Store the assistant's message and its calls in one transaction, before any call runs."""
 
+    async def save_summary(self, result: CompactionResult) -> None:
+        """Store a summary with its usage, or record that there is none and why, in one transaction."""
+
     async def check_budgets(self, *, warns: bool) -> None:
         """Raise `BudgetReached` if no further model call is allowed. With `warns`, warn at 80 % of a budget, once.
 
@@ -190,6 +230,7 @@ class RunContext:
     since: int
     failpoints: Failpoints
     on_model_output: Callable[[], None]
+    compaction: CompactionState
     tracing: Tracing = field(default_factory=NoTracing)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from src.api.ports import ChatMessage, FunctionSpec
 from src.api.utils.canonical import canonical
 
-__all__ = ["fit", "tokens_of_tools"]
+__all__ = ["fit", "shorten", "tokens_of_message", "tokens_of_tools"]
 
 RESULT_LIMIT = 24_000
 SHORTEST_RESULT = 800
@@ -36,21 +36,30 @@ class _Group:
 
 
 def fit(
-    messages: Sequence[ChatMessage], *, window: int, reserve: int, count: Count, result_limit: int = RESULT_LIMIT
+    messages: Sequence[ChatMessage],
+    *,
+    window: int,
+    reserve: int,
+    count: Count,
+    result_limit: int = RESULT_LIMIT,
+    summary: ChatMessage | None = None,
 ) -> list[ChatMessage]:
     """Return the messages to send: at most `window - reserve` tokens by `count`, if the required ones fit.
 
     Every tool result is first cut in the middle to `result_limit` characters, so that the markers around it stay.
+    `summary`, of messages that are not among these, comes first and is never dropped.
     """
     budget = window - reserve
     system = [message for message in messages if message.role == "system"]
     rest = [message for message in messages if message.role != "system"]
     groups = [_measured(group, count) for group in _grouped(_bounded(rest, result_limit))]
-    budget -= sum(_tokens(message, count) for message in system)
+    budget -= sum(tokens_of_message(message, count) for message in system)
+    first = [] if summary is None else [_shrunk_summary(summary, budget // 2, count)]
+    budget -= sum(tokens_of_message(message, count) for message in first)
     kept = _newest(groups, budget, count(_NOTE))
     kept = _shrunk(kept, budget, count, result_limit)
     missing = sum(len(group.messages) for group in groups) - sum(len(group.messages) for group in kept)
-    return [*_with_note(system, missing), *(message for group in kept for message in group.messages)]
+    return [*_with_note(system, missing), *first, *(message for group in kept for message in group.messages)]
 
 
 def tokens_of_tools(tools: Sequence[FunctionSpec], count: Count) -> int:
@@ -70,10 +79,11 @@ def _grouped(messages: Iterable[ChatMessage]) -> list[tuple[ChatMessage, ...]]:
 
 
 def _measured(group: tuple[ChatMessage, ...], count: Count) -> _Group:
-    return _Group(group, sum(_tokens(message, count) for message in group))
+    return _Group(group, sum(tokens_of_message(message, count) for message in group))
 
 
-def _tokens(message: ChatMessage, count: Count) -> int:
+def tokens_of_message(message: ChatMessage, count: Count) -> int:
+    """Count the tokens of a message with its calls and what goes back to the provider with it."""
     calls = sum(count(call.name) + count(call.arguments) + CALL_OVERHEAD for call in message.calls)
     states = [call.state for call in message.calls] + [message.state.message if message.state else None]
     state = sum(count(json.dumps(each)) for each in states if each)
@@ -109,14 +119,23 @@ def _shrunk(groups: list[_Group], budget: int, count: Count, limit: int) -> list
     return groups
 
 
+def _shrunk_summary(summary: ChatMessage, budget: int, count: Count) -> ChatMessage:
+    """Cut a summary that was made for a larger window."""
+    while tokens_of_message(summary, count) > budget and len(summary.content) > SHORTEST_RESULT:
+        limit = max(len(summary.content) // 2, SHORTEST_RESULT)
+        summary = replace(summary, content=shorten(summary.content, limit))
+    return summary
+
+
 def _bounded(messages: Iterable[ChatMessage], limit: int) -> list[ChatMessage]:
     return [
-        replace(message, content=_shortened(message.content, limit)) if message.role == "tool" else message
+        replace(message, content=shorten(message.content, limit)) if message.role == "tool" else message
         for message in messages
     ]
 
 
-def _shortened(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
+    """Cut a text in the middle to `limit` characters, with a note that says how many are missing."""
     if len(text) <= limit:
         return text
     room = max(limit - 60, 0)

@@ -11,24 +11,29 @@ from src.api.schemas.base import JsonObject
 from src.api.schemas.records import Call, Execution, Message
 from src.api.utils.json_columns import load_list, load_object
 
-__all__ = ["build_chat", "dump_state", "result_text"]
+__all__ = ["build_chat", "build_entries", "dump_state", "result_text"]
 
 _SENTENCE = re.compile(r"\.\s+")
 
 
 def build_chat(history: History) -> list[ChatMessage]:
     """Return messages in order, each turn's calls followed by their results."""
+    return [message for _, chat in build_entries(history) for message in chat]
+
+
+def build_entries(history: History) -> list[tuple[Message, list[ChatMessage]]]:
+    """Return each row of a message with what the model gets for it."""
     turns: dict[tuple[str, int], dict[int, list[Call]]] = {}
     for call in sorted(history.calls, key=lambda each: (each.turn, each.position, each.version)):
         turns.setdefault((call.run_id, call.turn), {}).setdefault(call.position, []).append(call)
-    chat: list[ChatMessage] = []
+    entries: list[tuple[Message, list[ChatMessage]]] = []
     for message in history.messages:
         if message.role == "user":
-            chat.append(ChatMessage("user", message.content))
+            entries.append((message, [ChatMessage("user", message.content)]))
         else:
             calls = turns.get((message.run_id, message.turn), {})
-            chat += _turn(message, list(calls.values()), history)
-    return chat
+            entries.append((message, _turn(message, list(calls.values()), history)))
+    return entries
 
 
 def _turn(message: Message, calls: Sequence[Sequence[Call]], history: History) -> list[ChatMessage]:

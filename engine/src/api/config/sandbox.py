@@ -85,6 +85,7 @@ def apply_sandbox(settings: Settings, replaced: SandboxParts, urls: SandboxUrls)
         environment.pop("OPENAI_API_KEY", None)  # the sandbox does not need the user's key
         changed |= {"llm_model": MODEL, "llm_host": f"{urls.model}/v1", "llm_adapter": "openai"}
         changed |= {"llm_context_window": CONTEXT_WINDOW, "llm_title_model": None}
+        changed |= {"llm_compaction_percent": 0}  # its rules can't summarise
     if replaced.cluster:
         environment.pop("KUBERNETES_SERVICE_HOST", None)
         environment |= {"KUBECONFIG": str(sandbox_kubeconfig_path(settings)), "CLUSTERS": CLUSTER}

@@ -1,4 +1,4 @@
-"""Settings that limit what language models may use, and how long conversations are kept."""
+"""Settings that limit what language models may use, when they summarise, and how long conversations are kept."""
 
 from typing import Annotated
 
@@ -7,14 +7,17 @@ from pydantic_settings import BaseSettings
 
 __all__ = ["UsageSettings"]
 
+SMALLEST_SHARE = 30
+
 _Tokens = Annotated[int | None, Field(ge=1, le=1_000_000_000_000)]
 _Dollars = Annotated[float | None, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class UsageSettings(BaseSettings):
-    """Hard limits per run, per person and day, and of the whole team per day; and the retention time. Unset: none.
+    """Settings of use, summaries and retention.
 
-    Days of budgets are in UTC.
+    The budgets are hard limits per run, per person and day, and of the whole team per day; unset: none. Their days are
+    in UTC.
     """
 
     budget_run_tokens: _Tokens = None
@@ -26,6 +29,16 @@ class UsageSettings(BaseSettings):
 
     retention_days: int | None = Field(default=None, ge=1, le=36_500)
     """Conversations without activity for this time are erased, as by their owners."""
+
+    llm_compaction_percent: int = Field(default=80, ge=0, le=95)
+    """How full the model's context window may get before older messages are summarised; 0: never."""
+
+    @field_validator("llm_compaction_percent")
+    @classmethod
+    def _check_share(cls, value: int) -> int:
+        if 0 < value < SMALLEST_SHARE:
+            raise ValueError(f"is 0 for never, or at least {SMALLEST_SHARE}: summaries are made of older messages only")
+        return value
 
     @field_validator("budget_run_usd", "budget_person_day_usd", "budget_team_day_usd")
     @classmethod

@@ -17,6 +17,7 @@ from src.api.models.identity import (
 from src.api.models.runs import (
     BudgetWarning,
     Conversation,
+    ConversationSummary,
     DeferredEvent,
     JournalEvent,
     Message,
@@ -35,6 +36,7 @@ __all__ = [
     "BudgetWarning",
     "Call",
     "Conversation",
+    "ConversationSummary",
     "CredentialRecord",
     "Decision",
     "DeferredEvent",

@@ -92,6 +92,24 @@ class Message(Model):
         indexes = (Index(fields=("conversation_id", "created_at", "id"), name="messages_by_time"),)
 
 
+class ConversationSummary(Model):
+    id = identity()
+    conversation_id = identity_ref()
+    run_id = identity_ref(index=True)
+    version = fields.IntField()
+    until_run_id = identity_ref()
+    until_turn = fields.IntField()
+    kept = json_text("[]")
+    messages = fields.IntField()
+    content = text()
+    model = fields.CharField(max_length=200)
+    created_at = milliseconds()
+
+    class Meta:
+        table = "conversation_summaries"
+        unique_together = (("conversation_id", "version"),)
+
+
 class ModelCall(Model):
     id = identity()
     run_id = identity_ref()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from src.api.schemas.model import ModelChunk, ModelRequest
+from src.api.schemas.model import ModelChunk, ModelRequest, Usage
 
 __all__ = ["Model"]
 
@@ -21,3 +21,9 @@ class Model(Protocol):
 
     def count_tokens(self, model: str, text: str) -> int:
         """Count the text's tokens for this model: exactly if its tokenizer is available, else an over-estimate."""
+
+    def estimate_usage(self, request: ModelRequest, received: int) -> Usage:
+        """Estimate the tokens and cost of a call that ended before the provider counted them: they are paid for too.
+
+        `received` is the number of characters of text, thinking and tool calls that arrived.
+        """

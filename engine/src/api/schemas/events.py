@@ -101,13 +101,13 @@ class GenerationComplete(WireModel):
 
 
 class TokenUsage(WireModel):
-    """Usage of one model call: `main` for the answer's own calls, `title` for a title.
+    """Usage of one model call: `main` for the answer's own calls, `title` for a title, `summary` for a summary.
 
     `cost` is in US dollars, or None if no price is known. `estimated`: the provider did not count the tokens.
     """
 
     type: Literal["token.usage"]
-    source: Literal["main", "title"]
+    source: Literal["main", "title", "summary"]
     estimated: bool = False
     model: str
     prompt_tokens: int
@@ -276,6 +276,28 @@ class BudgetNear(WireModel):
     message: str
 
 
+class ContextCompacted(WireModel):
+    """The model gets `summary` in place of the conversation's oldest `messages` from now on. They stay as they are.
+
+    Each `version` covers what the one before it did.
+    """
+
+    type: Literal["context.compacted"]
+    summary_id: str
+    version: int
+    messages: int
+    summary: str
+    model: str
+
+
+class CompactionFailed(WireModel):
+    """No summary could be made. The oldest messages are left out of what the model gets, where they don't fit."""
+
+    type: Literal["context.compaction_failed"]
+    error: str
+    code: str
+
+
 class Completed(WireModel):
     """The run rests or has ended. `duration_ms` counts from the message; people took `waited_ms` of it."""
 
@@ -326,6 +348,8 @@ Event = Annotated[
     | TitleGenerated
     | Retry
     | BudgetNear
+    | ContextCompacted
+    | CompactionFailed
     | Completed
     | WorkflowComplete
     | WorkflowError,

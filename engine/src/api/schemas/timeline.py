@@ -3,7 +3,7 @@
 Plain dataclasses, since a timeline has thousands of them, and without slots: orjson serializes those five times slower.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import orjson
@@ -124,6 +124,22 @@ class TokenTotals:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SummaryNote:
+    """From this answer on, the model got `text` in place of the conversation's oldest `messages`, which stay.
+
+    It was made before the segment `before`, or after all of them.
+    """
+
+    id: str
+    version: int
+    text: str
+    messages: int
+    model: str
+    timestamp: int
+    before: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class UserEntry:
     id: str
     type: Literal["user"] = "user"
@@ -144,6 +160,7 @@ class AssistantEntry:
     segments: list[Segment]
     token_usage: TokenTotals
     error: str | None = None
+    summaries: list[SummaryNote] = field(default_factory=list)
 
 
 Entry = Annotated[UserEntry | AssistantEntry, Field(discriminator="type")]

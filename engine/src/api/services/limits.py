@@ -29,6 +29,8 @@ class ToolBudget:
 class Limits:
     """Timeouts and lifetimes in seconds; `max_turns` and `max_auto_continue` count model calls.
 
+    Older messages are summarised when more than `compaction_percent` of the model's context window is taken; 0: never.
+
     Conversations without activity for `retention_days` are erased; None keeps them.
 
     An approved change must start within `start_timeout`; then it may run for `change_timeout`. Its result is kept in
@@ -49,6 +51,7 @@ class Limits:
     tool_budget: ToolBudget = field(default_factory=ToolBudget)
     budgets: tuple[Budget, ...] = ()
     retention_days: int | None = None
+    compaction_percent: int = 80
 
     def call_timeout(self, requested: float, *, reads: bool) -> float:
         """Return the seconds for which a call may run: the limit of its kind, or more if its tool asks for more."""

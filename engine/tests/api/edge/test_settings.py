@@ -54,6 +54,7 @@ DEFAULTS = {
     "max_auto_continue_turns": 2,
     "llm_max_iterations": 25,
     "retention_days": None,
+    "llm_compaction_percent": 80,
     "budget_run_tokens": None,
     "budget_run_usd": None,
     "budget_person_day_tokens": None,
@@ -159,6 +160,7 @@ def test_all_problems_are_reported_without_values(env: pytest.MonkeyPatch) -> No
     [
         ("CORS_ORIGINS", "*", "every website"),
         ("RETENTION_DAYS", "0", "greater than or equal to 1"),
+        ("LLM_COMPACTION_PERCENT", "20", "at least 30"),
         ("BUDGET_RUN_TOKENS", "0", "greater than or equal to 1"),
         ("BUDGET_RUN_USD", "5", "set BUDGET_RUN_TOKENS too"),
         ("BUDGET_TEAM_DAY_USD", "0.5", "set BUDGET_TEAM_DAY_TOKENS too"),

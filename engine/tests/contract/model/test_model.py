@@ -1,6 +1,7 @@
 """The contract of every model adapter."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, Mod
 from src.api.ports import (
     ChatCall,
     ChatMessage,
+    FunctionSpec,
     ModelRequest,
     TextDelta,
 )
@@ -84,6 +86,15 @@ async def test_missing_usage_is_estimated_and_marked(peer: ModelPeer) -> None:
     assert used.source == "estimated"
     assert used.prompt_tokens > 0
     assert used.completion_tokens >= 5
+
+
+async def test_usage_of_a_cut_answer_is_estimated_with_tools_and_price(peer: ModelPeer) -> None:
+    bare = ModelRequest("openai/gpt-4o", [ChatMessage("user", "List pods " * 100)])
+    tool = FunctionSpec("k8s_get", "Read objects. " * 50, {"type": "object"})
+    without, given = (peer.model.estimate_usage(each, 300) for each in (bare, replace(bare, tools=[tool])))
+    assert (given.source, given.completion_tokens) == ("estimated", 100)
+    assert given.prompt_tokens > without.prompt_tokens + 100
+    assert given.cost == pytest.approx(given.prompt_tokens * 2.5e-6 + 100 * 1e-5)
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])

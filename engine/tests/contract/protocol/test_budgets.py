@@ -15,7 +15,7 @@ from src.api.ports import Policies, Usage
 from src.api.schemas.base import JsonObject
 from src.api.schemas.budgets import NANO, Budget
 from src.api.schemas.query import Where
-from src.api.schemas.records import BudgetWarning, JournalEvent, ModelCall, Run, User
+from src.api.schemas.records import BudgetWarning, ConversationSummary, JournalEvent, ModelCall, Run, User
 from src.api.services.access import Caller, Role
 from src.api.services.limits import Limits
 from src.api.utils.json_columns import load_object
@@ -62,6 +62,20 @@ async def spend(harness: CoreHarness, user: Caller, tokens: int, at: int | None 
     named = f"{user.id} {tokens} {created_at}"
     call = row(ModelCall, id=named, run_id="earlier", user_id=user.id, prompt_tokens=tokens, created_at=created_at)
     await insert_record(harness.store, call)
+
+
+@ON_SQLITE
+async def test_run_ends_when_a_summary_used_its_budget_up(store_url: str) -> None:
+    async with open_harness(store_url, PER_RUN) as (harness, _):
+        harness.model.window = 8_000
+        first, _ = await harness.chat_until_rest("hello " + "x" * 14_000, caller=CAL)
+        conversation_id = (await harness.run(first)).conversation_id
+        harness.model.usage = Usage(900, 100)
+        run_id, _ = await harness.chat_until_rest("again " + "x" * 14_000, conversation_id, caller=CAL)
+        run = await harness.run(run_id)
+        assert (run.state, run.error_code, run.turn) == ("failed", "budget_reached", 0)
+        [made] = await harness.store.read(lambda reader: reader.find(ConversationSummary, {"run_id": run_id}))
+        assert made.until_run_id == first
 
 
 async def test_run_ends_before_the_model_call_that_its_budget_forbids(store_url: str) -> None:

@@ -40,6 +40,8 @@ export const chat = {
   firstToken: (time: string) => `first token ${time}`,
   cut: (reason: string) => `Stopped here (${reason})`,
   stopped: 'Stopped',
+  summarised: (messages: number) => `The oldest ${messages} messages were summarised for the model`,
+  notSummarised: (error: string) => `Older messages could not be summarised, so the model gets fewer of them. ${error}`,
   retryNote: (error: string, seconds: number, attempt: number, most: number) =>
     `${error} Trying again in ${seconds} s (${attempt} of ${most}).`,
   find: {

@@ -4,6 +4,7 @@ from src.api.adapters.model.catalog import ModelCatalog
 from src.api.adapters.model.chat_completions import ReportedUsage
 from src.api.adapters.model.token_counter import estimate
 from src.api.ports import ModelRequest, Usage
+from src.api.utils.canonical import canonical
 
 __all__ = ["UsageCalculator"]
 
@@ -27,6 +28,7 @@ class UsageCalculator:
         prompt = sum(
             _count_tokens(message.content, *(call.arguments for call in message.calls)) for message in request.messages
         )
+        prompt += sum(_count_tokens(tool.name, tool.description, canonical(tool.parameters)) for tool in request.tools)
         completion = -(-received // CHARACTERS_PER_TOKEN)
         return Usage(prompt, completion, 0, self._catalog.cost(request.model, prompt, completion, 0), "estimated")
 

@@ -32,7 +32,7 @@ from src.api.adapters.model.litellm_stream import UnabridgedStream
 from src.api.adapters.model.openai import MAX_FORMS, ModelTimeouts
 from src.api.adapters.model.token_counter import estimate
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, ModelUnavailable
-from src.api.ports import Finished, ModelChunk, ModelRequest
+from src.api.ports import Finished, ModelChunk, ModelRequest, Usage
 from src.api.schemas.base import JsonObject
 
 __all__ = ["LiteLLMModel", "LiteLLMSettings"]
@@ -99,6 +99,9 @@ class LiteLLMModel:
 
     def count_tokens(self, model: str, text: str) -> int:  # noqa: ARG002  one estimate serves all models
         return estimate(text)
+
+    def estimate_usage(self, request: ModelRequest, received: int) -> Usage:
+        return self._accountant.usage(request, None, received)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
         """See `Model.stream`."""

@@ -19,7 +19,7 @@ from src.api.adapters.model.host_quirks import HostQuirks
 from src.api.adapters.model.sse import EventReader
 from src.api.adapters.model.token_counter import estimate
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, ModelUnavailable
-from src.api.ports import Finished, ModelChunk, ModelRequest
+from src.api.ports import Finished, ModelChunk, ModelRequest, Usage
 
 __all__ = ["COMPATIBLE_PROVIDERS", "OPENAI_BASE_URL", "ModelTimeouts", "OpenAIModel", "OpenAISettings", "tls_context"]
 
@@ -101,6 +101,9 @@ class OpenAIModel:
 
     def count_tokens(self, model: str, text: str) -> int:  # noqa: ARG002  one estimate serves all models
         return estimate(text)
+
+    def estimate_usage(self, request: ModelRequest, received: int) -> Usage:
+        return self._accountant.usage(request, None, received)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelChunk, None]:
         """Stream one response, see `Model.stream`. Raises `ModelCut` if the provider did not complete it."""

@@ -11,7 +11,7 @@ from src.api.schemas.records.aggregates import AggregateRow
 from src.api.schemas.records.audit import AuditEntry, AuditHead, AuditSeal
 from src.api.schemas.records.base import Record
 from src.api.schemas.records.calls import Approval, Call, Decision, Execution
-from src.api.schemas.records.conversations import Conversation, Message, SearchText
+from src.api.schemas.records.conversations import Conversation, ConversationSummary, Message, SearchText
 from src.api.schemas.records.integrations import CredentialRecord, Integration, SealedCredentials
 from src.api.schemas.records.runs import BudgetWarning, DeferredEvent, JournalEvent, ModelCall, Run, Submission, Tail
 
@@ -26,6 +26,7 @@ __all__ = [
     "BudgetWarning",
     "Call",
     "Conversation",
+    "ConversationSummary",
     "CredentialRecord",
     "Decision",
     "DeferredEvent",
@@ -51,6 +52,7 @@ RECORDS: Final = (
     Conversation,
     Run,
     Message,
+    ConversationSummary,
     ModelCall,
     BudgetWarning,
     SearchText,

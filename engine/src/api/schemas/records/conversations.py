@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from src.api.schemas.records.base import Record
 
-__all__ = ["Conversation", "Message", "SearchText"]
+__all__ = ["Conversation", "ConversationSummary", "Message", "SearchText"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,28 @@ class Message(Record):
     hidden: bool
     created_at: int
     provider_state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary(Record):
+    """A summary of a conversation's oldest messages, which the model gets in their place.
+
+    It covers every message up to turn `until_turn` of the run `until_run_id`, except those of the JSON list `kept`.
+    `messages` counts them. A later `version` continues an earlier one. `run_id` is the run that made it.
+    """
+
+    table = "conversation_summaries"
+    id: str
+    conversation_id: str
+    run_id: str
+    version: int
+    until_run_id: str
+    until_turn: int
+    kept: str
+    messages: int
+    content: str
+    model: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)

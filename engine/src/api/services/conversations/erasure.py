@@ -11,6 +11,7 @@ from src.api.schemas.records import (
     Approval,
     Call,
     Conversation,
+    ConversationSummary,
     DeferredEvent,
     Execution,
     JournalEvent,
@@ -76,5 +77,5 @@ async def _erase_run(tx: Transaction, run_id: str) -> None:
         await tx.change(Approval, {"id": approval.id}, args="{}", preview=None, preconditions=None, objects=kept)
     await tx.change_all(Execution, of, result="[]", error=None, evidence=None)
     await tx.change_all(Call, of, args="{}", redacted_args="{}", provider_id="", result="[]", error=None)
-    for kind in (JournalEvent, DeferredEvent, SearchText, Message):
+    for kind in (JournalEvent, DeferredEvent, SearchText, ConversationSummary, Message):
         await tx.remove(kind, of)

@@ -16,6 +16,7 @@ from src.api.schemas.timeline import (
     ConversationDetail,
     Entry,
     Segment,
+    SummaryNote,
     TextSegment,
     ThinkingSegment,
     ToolExecution,
@@ -62,9 +63,15 @@ def _user_parts(entry: UserEntry) -> Iterator[str]:
 def _assistant_parts(entry: AssistantEntry) -> Iterator[str]:
     yield f"## Answered, {_format_time(entry.timestamp)}"
     for segment in entry.segments:
+        yield from (_summary(each) for each in entry.summaries if each.before == segment.id)
         yield from _segment(segment)
+    yield from (_summary(each) for each in entry.summaries if each.before is None)
     if entry.error:
         yield f"**The run failed:** {_escape(entry.error)}"
+
+
+def _summary(note: SummaryNote) -> str:
+    return f"_The oldest {note.messages} messages were summarised for the model:_ {_escape(note.text)}"
 
 
 def _segment(segment: Segment) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, cast
 
 import orjson
@@ -9,12 +10,13 @@ from pydantic import TypeAdapter
 
 from src.api.schemas.approvals import Effect
 from src.api.schemas.base import Verbatim
-from src.api.schemas.records import Call, Message, Run
+from src.api.schemas.records import Call, ConversationSummary, Message, Run
 from src.api.schemas.runs import ApprovalView
 from src.api.schemas.timeline import (
     AssistantEntry,
     Entry,
     Segment,
+    SummaryNote,
     TextSegment,
     ThinkingSegment,
     TokenTotals,
@@ -30,7 +32,11 @@ _TOTALS: Final = TypeAdapter(TokenTotals)
 
 
 def build_entries(
-    messages: Sequence[Message], calls: Iterable[Call], runs: Iterable[Run], approvals: Mapping[str, ApprovalView]
+    messages: Sequence[Message],
+    calls: Iterable[Call],
+    runs: Iterable[Run],
+    approvals: Mapping[str, ApprovalView],
+    summaries: Iterable[ConversationSummary] = (),
 ) -> list[Entry]:
     """Return the entries run by run, oldest first: the user's messages, then one entry for the answer.
 
@@ -45,9 +51,37 @@ def build_entries(
         segment = ToolSegment(id=call.id, toolExecution=execution, timestamp=call.created_at)
         by_turn[call.run_id, call.turn].append(segment)
     known = {run.id: run for run in runs}
-    return [
+    entries = [
         entry for run_id, messages in by_run.items() for entry in _run_entries(messages, by_turn, known.get(run_id))
     ]
+    return _with_summaries(entries, summaries)
+
+
+def _with_summaries(entries: list[Entry], summaries: Iterable[ConversationSummary]) -> list[Entry]:
+    """Add to each answer the summaries that were made during it."""
+    of_run: defaultdict[str, list[ConversationSummary]] = defaultdict(list)
+    for summary in sorted(summaries, key=lambda each: each.version):
+        of_run[summary.run_id].append(summary)
+    return [
+        (
+            replace(entry, summaries=[_summary_note(each, entry.segments) for each in of_run[entry.run_id]])
+            if isinstance(entry, AssistantEntry) and entry.run_id in of_run
+            else entry
+        )
+        for entry in entries
+    ]
+
+
+def _summary_note(summary: ConversationSummary, segments: Sequence[Segment]) -> SummaryNote:
+    return SummaryNote(
+        id=summary.id,
+        version=summary.version,
+        text=summary.content,
+        messages=summary.messages,
+        model=summary.model,
+        timestamp=summary.created_at,
+        before=next((each.id for each in segments if each.timestamp >= summary.created_at), None),
+    )
 
 
 def _run_entries(

@@ -1,6 +1,6 @@
 """Read a conversation's timeline: the newest part, a page of it, or all of it for an export."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -9,7 +9,7 @@ from src.api.errors import NotFound
 from src.api.ports import Reader, Store
 from src.api.schemas.base import Verbatim
 from src.api.schemas.query import Where
-from src.api.schemas.records import Approval, Call, Conversation, Message, Run
+from src.api.schemas.records import Approval, Call, Conversation, ConversationSummary, Message, Run
 from src.api.schemas.runs import ApprovalView
 from src.api.schemas.states import NOT_ENDED
 from src.api.schemas.timeline import ActiveRun, ConversationDetail, Entry
@@ -20,6 +20,7 @@ from src.api.services.pagination import Cursor, keyset_range
 __all__ = ["DescribeApprovals", "Timelines", "active_view", "activity_order"]
 
 MAX_ROWS = 1_000
+MAX_SUMMARIES = 200
 MAX_CHARACTERS = 8_000_000
 """Of messages, and as many of calls with their approvals, in one timeline."""
 
@@ -157,7 +158,13 @@ async def _read_runs_entries(
 
 async def _build(reader: Reader, rows: _Rows, runs: Sequence[Run], describe: DescribeApprovals) -> list[Entry]:
     views = await describe(reader, rows.approvals, {call.id: call for call in rows.calls}) if rows.approvals else {}
-    return build_entries(rows.messages[::-1], rows.calls, runs, views)
+    summaries = await _find_summaries(reader, {message.run_id for message in rows.messages})
+    return build_entries(rows.messages[::-1], rows.calls, runs, views, summaries)
+
+
+async def _find_summaries(reader: Reader, run_ids: Iterable[str]) -> list[ConversationSummary]:
+    of = tuple(run_ids)
+    return await reader.find(ConversationSummary, {"run_id": of}, "-version", MAX_SUMMARIES) if of else []
 
 
 async def _read_rows(reader: Reader, where: Where) -> _Rows:
@@ -213,7 +220,7 @@ async def _read_run_entries(run: Run, describe: DescribeApprovals, reader: Reade
     calls = await reader.find(Call, {"run_id": run.id}, "created_at,id", MAX_ROWS)
     approvals = list((await _find_approvals(reader, calls)).values())
     views = await describe(reader, approvals, {call.id: call for call in calls}) if approvals else {}
-    return build_entries(messages, calls, [run], views)
+    return build_entries(messages, calls, [run], views, await _find_summaries(reader, [run.id]))
 
 
 def activity_order(run: Run) -> tuple[bool, int]:

@@ -8,7 +8,7 @@ from typing import Protocol
 from langchain_core.runnables import RunnableConfig
 
 from src.api.agent import prompts
-from src.api.agent.context import RunContext
+from src.api.agent.context import CompactionState, RunContext
 from src.api.agent.graph import Graph, steps
 from src.api.ports import Model
 from src.api.schemas.records import Conversation, Run, User
@@ -105,6 +105,7 @@ class RunExecutor:
             since=run.created_at if run.turn == 0 else infra.clock.now(),
             failpoints=infra.failpoints,
             tracing=infra.tracing,
+            compaction=CompactionState(infra.redactor, infra.limits.compaction_percent),
             on_model_output=_ignore_output if self.titles is None else partial(self.titles.start, lease),
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skyflo_common.redaction import holds_secret_in_large, redact_large_arguments
-from src.api.agent.context import History, ModelReply, NewCall, RunSnapshot, TextCheckpoint
+from src.api.agent.context import CompactionResult, History, ModelReply, NewCall, RunSnapshot, TextCheckpoint
 from src.api.agent.history import dump_state
 from src.api.agent.policy import Requester
 from src.api.ports import Reader, ToolSpec, Transaction
@@ -23,6 +23,7 @@ from src.api.services.policy.enforcement import evaluate_tool, find_requester, n
 from src.api.services.runs.budgets import Budgets
 from src.api.services.runs.completion import RunCompletion, RunResult
 from src.api.services.runs.run_rows import OwnedRows
+from src.api.services.runs.summaries import Summaries, drop_covered, find_summary
 from src.api.services.runs.usage import build_model_call, build_usage_event, has_tokens
 from src.api.services.streaming.journal import Journal, TextBoundary
 from src.api.services.tools.ledger import Ledger
@@ -83,7 +84,7 @@ class StoreRunSession:
         return rows.to_snapshot()
 
     async def history(self) -> History:
-        """Return the newest messages of the conversation and the calls that belong to them.
+        """Return the newest messages of the conversation that no summary covers, and their calls.
 
         Includes the run's own message if an edit has hidden it meanwhile: the run continues with its original request.
         """
@@ -95,11 +96,14 @@ class StoreRunSession:
                 hidden_own: Where = {"run_id": self.lease.run_id, "hidden": True}
                 newest += await reader.find(Message, hidden_own, "-created_at,-id", MAX_MESSAGES)
             messages_in_order = _messages_up_to_run(sorted(newest, key=_by_time), self.lease.run_id)
+            summary = await find_summary(reader, self.lease.conversation_id, self.lease.run_id)
+            if summary is not None:
+                messages_in_order = drop_covered(messages_in_order, summary, self.lease.run_id)
             runs = tuple({message.run_id for message in messages_in_order})
             calls = await reader.find(Call, {"run_id": runs}, "-created_at,-id", MAX_CALLS)
             failed = tuple(call.id for call in calls if call.status == "error" and call.kind == "change")
             executions = await reader.find(Execution, {"id": failed}) if failed else []
-            return History(messages_in_order, calls, {execution.id: execution for execution in executions})
+            return History(messages_in_order, calls, {each.id: each for each in executions}, summary)
 
         return await self.deps.infra.store.read(body)
 
@@ -146,6 +150,10 @@ class StoreRunSession:
 
     def _before_calls_change(self) -> None:
         self._rows.change_calls()
+
+    async def save_summary(self, result: CompactionResult) -> None:
+        infra = self.deps.infra
+        await Summaries(infra.store, self.deps.journal, infra.ids).save(self.lease, result)
 
     async def check_budgets(self, *, warns: bool) -> None:
         uses = await self.deps.budgets.check(self.lease)

@@ -21,7 +21,7 @@ def build_model_call(call_id: str, run: Run, model: str, usage: Usage, ttft_ms: 
     return ModelCall(call_id, run.id, model[:200], *tokens, cost, ttft_ms, now, run.user_id)
 
 
-def build_usage_event(source: Literal["main", "title"], model: str, usage: Usage) -> TokenUsage:
+def build_usage_event(source: Literal["main", "title", "summary"], model: str, usage: Usage) -> TokenUsage:
     """Build the event that clients count the call by; `source` says what the call was for."""
     return TokenUsage(
         type="token.usage",

@@ -284,7 +284,8 @@ def test_upgrade_waits_for_a_database_that_starts_later(tmp_path: Path, postgres
     later = urlunsplit(server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{port}"))
     command = [sys.executable, "-m", "src.api.migrate", "upgrade", "--wait", str(PATIENCE)]
     variables = {**os.environ, "POSTGRES_DATABASE_URL": later, "PYTHONPATH": str(PROJECT / "engine")}
-    with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=pipe, stdout=pipe) as started:
         assert started.stderr
         assert started.stdout
         assert b"does not answer" in started.stderr.readline()

@@ -107,6 +107,9 @@ lock: $(UV) ## resolve all dependencies again, also without development packages
 		--extra dev $(PROJECTS) --output-file requirements.lock $(ARGS)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
 		--constraints requirements.lock $(PROJECTS) --output-file requirements-runtime.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
+		--constraints requirements-runtime.lock common/pyproject.toml mcp/pyproject.toml \
+		--output-file requirements-tools.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-deps --no-header --no-annotate --no-emit-index-url \
 		deployment/image-tools.in --output-file deployment/image-tools.lock
 

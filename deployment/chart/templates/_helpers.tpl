@@ -53,8 +53,18 @@ capabilities: {drop: [ALL]}
   valueFrom: {secretKeyRef: {name: {{ include "skyflo.secret" .root }}, key: {{ .key }}{{ if .optional }}, optional: true{{ end }}}}
 {{- end -}}
 
+{{/* Further settings as variables. Those that the chart sets itself are refused: a container has each variable once. */}}
 {{- define "skyflo.settings" -}}
+{{- $own := dict "LLM_MODEL" "model.name" "LLM_HOST" "model.host" "PUBLIC_URL" "publicUrl" "METRICS_ADDRESS" "metrics.enabled"
+      "KUBERNETES_IMPERSONATE" "rbac.impersonate" "SKYFLO_TOOLS_MODE" "rbac.mode" -}}
+{{- range list "JWT_SECRET" "AUDIT_KEY" "CREDENTIALS_KEY" "MCP_SERVER_TOKEN" "MCP_GRANT_KEY" "POSTGRES_DATABASE_URL" "REDIS_URL"
+      "METRICS_TOKEN" "SKYFLO_TOOLS_TOKEN" "SKYFLO_TOOLS_GRANT_KEY" "SKYFLO_TOOLS_DATABASE_URL" }}
+{{- $_ := set $own . "the key of existingSecret" }}
+{{- end }}
 {{- range $name, $value := . }}
+{{- with index $own $name }}
+{{- fail (printf "The chart sets %s itself: instead of it in settings, set %s." $name .) }}
+{{- end }}
 - name: {{ $name }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
 {{- end }}
@@ -65,8 +75,10 @@ capabilities: {drop: [ALL]}
 {{ include "skyflo.key" (dict "root" $ "variable" . "key" .) }}
 {{- end }}
 {{ include "skyflo.key" (dict "root" $ "variable" "REDIS_URL" "key" "REDIS_URL") }}
+{{- if not (hasKey .Values.engine.settings "MCP_SERVER_URL") }}
 - name: MCP_SERVER_URL
   value: http://{{ include "skyflo.name" . }}-tools:8090/mcp
+{{- end }}
 - name: LLM_MODEL
   value: {{ .Values.model.name | quote }}
 {{- with .Values.model.host }}
@@ -77,8 +89,10 @@ capabilities: {drop: [ALL]}
 - name: PUBLIC_URL
   value: {{ . | quote }}
 {{- end }}
+{{- if not (hasKey .Values.engine.settings "INTEGRATIONS_SECRETS") }}
 - name: INTEGRATIONS_SECRETS
   value: local
+{{- end }}
 {{- if .Values.rbac.impersonate }}
 - name: KUBERNETES_IMPERSONATE
   value: "true"

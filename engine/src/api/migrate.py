@@ -1,6 +1,6 @@
 """The command `aerich`: Tortoise ORM's built-in migrations under the names that Aerich's users know.
 
-    aerich upgrade                     applies what the database lacks
+    aerich upgrade [--wait SECONDS]    applies what the database lacks; waits for one that does not answer yet
     aerich migrate [--name NAME]       writes a migration for what the models changed; read it before you apply it
     aerich downgrade [TO] --yes        undoes the last migration, or all after TO ("zero": all); rows are lost by it
     aerich history                     what was applied
@@ -13,6 +13,7 @@ the SQL of the one dialect that it was run on; these migrations are the same for
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from src.api.config.database import database_url
 from src.api.errors import StoreUnavailable
 
 __all__ = ["main"]
+
+RETRY_SECONDS = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,8 +48,11 @@ def _parser() -> argparse.ArgumentParser:
         "aerich", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, run in {"upgrade": _upgrade, "history": _history, "heads": _heads}.items():
+    for name, run in {"history": _history, "heads": _heads}.items():
         commands.add_parser(name).set_defaults(run=run)
+    upgrade = commands.add_parser("upgrade")
+    upgrade.add_argument("--wait", type=float, default=0.0, metavar="SECONDS")
+    upgrade.set_defaults(run=_upgrade)
     migrate = commands.add_parser("migrate")
     migrate.add_argument("--name")
     migrate.set_defaults(run=_migrate)
@@ -57,9 +63,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _upgrade(_: argparse.Namespace) -> int:
-    names = await migrations.migrate(database_url())
+async def _upgrade(options: argparse.Namespace) -> int:
+    names = await _migrate_within(options.wait)
     return _say([f"applied {name}" for name in names] or ["nothing to apply: the database is up to date"])
+
+
+async def _migrate_within(seconds: float) -> list[str]:
+    """Apply all missing migrations, and try again for so long while the database is unavailable."""
+    deadline, told = time.monotonic() + seconds, False
+    while True:
+        try:
+            return await migrations.migrate(database_url())
+        except StoreUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not told:
+                print(f"aerich: {error} Trying for {seconds:g} s.", file=sys.stderr, flush=True)
+            told = True
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _downgrade(options: argparse.Namespace) -> int:

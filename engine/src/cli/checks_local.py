@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -184,9 +185,9 @@ def _check_model_host(settings: Settings, host: str) -> CheckResult:
 
 
 def _check_sqlite(file: Path) -> CheckResult:
-    with sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_SECONDS) as connection:
+    location = f"{file.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(location, uri=True, timeout=TIMEOUT_SECONDS)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    connection.close()
     return passed("database", f"SQLite at {file}.")
 
 

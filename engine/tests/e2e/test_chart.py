@@ -96,6 +96,8 @@ def test_both_versions_of_helm_render_the_same(helm: Helm, helm3_binary: str) ->
         ((*OWN, "--set=engine.replicas=0"), "/engine/replicas"),
         ((*OWN, "--set=engine.replica=3"), "replica"),
         ((*OWN, "--set=engine.settings.rate=3"), "rate"),
+        ((*OWN, "--set=engine.settings.LLM_MODEL=gpt"), "set model.name"),
+        ((*OWN, "--set=tools.settings.SKYFLO_TOOLS_TOKEN=a"), "set the key of existingSecret"),
         ((*OWN, "--set=rbac.namespaces={Shop}"), "/rbac/namespaces/0"),
     ],
 )
@@ -112,6 +114,14 @@ def test_variables_of_the_chart_are_settings(helm: Helm) -> None:
     assert _variables(helm.objects(CHART, *METRICS), "engine") - engine == set()
     assert {name for name in _variables(objects, "tools") if not name.startswith("SKYFLO_TOOLS_")} <= TOOL_SETTINGS
     assert _variables(helm.objects(CHART, *OWN), "engine") >= {"JWT_SECRET", "POSTGRES_DATABASE_URL", "MCP_GRANT_KEY"}
+
+
+def test_clusters_and_integrations_may_be_set_otherwise(helm: Helm) -> None:
+    values = "--set=tools.settings.CLUSTERS=in-cluster:read,engine.settings.INTEGRATIONS_SECRETS=kubernetes"
+    rendered = helm("template", "skyflo", str(CHART), *OWN, values, "--set=engine.settings.MCP_SERVER_URL=http://mine")
+    for name, count in {"CLUSTERS": 1, "INTEGRATIONS_SECRETS": 2, "MCP_SERVER_URL": 2}.items():
+        assert rendered.count(f"name: {name}\n") == count
+    assert 'value: "in-cluster:read"' in rendered
 
 
 def _variables(objects: list[Object], part: str) -> set[str]:

@@ -159,6 +159,16 @@ def test_runtime_lock_is_the_full_lock_without_development_packages() -> None:
             assert any(line.startswith(f"{name}==") for line in runtime), name
 
 
+def test_lock_of_the_tool_server_is_a_part_of_the_runtime_lock() -> None:
+    """The image of the engine adds the rest to it as a layer above, which replaces no file."""
+    runtime, tools = (read_lock(name) for name in ("requirements-runtime.lock", "requirements-tools.lock"))
+    assert tools.items() < runtime.items()
+    for package in ("common", "mcp"):
+        project = tomllib.loads((PROJECT / package / "pyproject.toml").read_text())["project"]
+        for requirement in project["dependencies"]:
+            assert any(line.startswith(f"{requirement.partition('>')[0]}==") for line in tools), requirement
+
+
 def read_lock(name: str) -> dict[str, frozenset[str]]:
     """Return the hashes of each pinned version."""
     pins: dict[str, frozenset[str]] = {}

@@ -1,34 +1,25 @@
-"""Build the container images without a container engine, and run them as one would run them.
+"""Run the container images without a container engine, as one would run them. That needs root.
 
-buildah builds in a chroot, from a Debian that mmdebstrap makes. Programs run in PID and mount namespaces of their own,
-as the account of the image, on a read-only root, with the network of this machine. All of that needs root.
+Programs run in PID and mount namespaces of their own, as the account of the image, on a read-only root, with the
+network of this machine.
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from tests.support.services import PROJECT, UnavailableError
+from tests.support.image_store import ImageStore, Part
 from tests.support.waiting import PATIENCE
 
-__all__ = ["PARTS", "Container", "Image", "Images", "Part", "built_images"]
+__all__ = ["Container", "Image", "open_image"]
 
-Part = Literal["engine", "tools"]
-PARTS: tuple[Part, ...] = ("engine", "tools")
-BUILD_SECONDS = 1_500
-TAG = "test"
-PROGRAMS = ("buildah", "mmdebstrap", "unshare", "make")
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 START = """\
 root=$1 data=$2 user=$3
 shift 3
@@ -143,83 +134,7 @@ class Container:
         return self.process.wait(PATIENCE)
 
 
-Images = Mapping[Part, Image]
-
-
-@contextmanager
-def built_images() -> Iterator[Images]:
-    """Build both images, and yield them.
-
-    TEST_IMAGE_STORE names a folder that keeps Debian and the layers for the next time.
-
-    Raises:
-        UnavailableError: a program is missing, or this is not root.
-    """
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if missing or os.getuid() != 0:
-        raise UnavailableError(f"needs root, and {' and '.join(missing or PROGRAMS)}; on Debian, apt-get install them")
-    kept = os.environ.get("TEST_IMAGE_STORE")
-    folder = Path(kept or tempfile.mkdtemp(prefix="skyflo-images-", dir="/var/tmp"))  # /tmp may be memory
-    store = _Store(folder)
-    try:
-        store.build()
-        yield {part: store.open(part) for part in PARTS}
-    finally:
-        store.close(remove=not kept)
-
-
-class _Store:
-    """A storage of buildah in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._base = os.environ.get("TEST_IMAGE_BASE", "localhost/skyflo-base:test")
-        (folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\nrunroot = "{folder}/run"\n'
-        )
-        (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-
-    def build(self) -> None:
-        """Build both images as `make image` does, with the certificates of this machine for PyPI and npm."""
-        policy = ("--signature-policy", str(self._folder / "policy.json"))
-        if not self._buildah("images", "--quiet", "--filter", f"reference={self._base}"):
-            self._make_base(policy)
-        options = [*policy, "--isolation", "chroot", "--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"]
-        arguments = " ".join([*options, "--build-arg", f"BASE={self._base}"])
-        command = ["make", "-C", str(PROJECT), "image", "BUILD=buildah build --layers --format docker"]
-        self._run(*command, f"TAG={TAG}", f"ARGS={arguments}")
-
-    def open(self, part: Part) -> Image:
-        name = f"localhost/skyflo-{part}:{TAG}"
-        root = Path(self._buildah("mount", self._buildah("from", "--pull-never", name)))
-        described = json.loads(self._buildah("inspect", "--type", "image", name))["Docker"]["config"]
-        return Image(root, Settings.model_validate(described), described["Healthcheck"]["Test"][1:])
-
-    def close(self, *, remove: bool) -> None:
-        self._buildah("rm", "--all")
-        if remove:
-            self._buildah("rmi", "--all", "--force")
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _make_base(self, policy: tuple[str, ...]) -> None:
-        """Make a Debian with Python and certificates."""
-        archive = str(self._folder / "base.tar")
-        packages = "python3,python3-venv,ca-certificates"
-        if not Path(archive).exists():
-            self._run("mmdebstrap", "--variant=minbase", f"--include={packages}", "trixie", archive)
-        container = self._buildah("from", "scratch")
-        self._buildah("add", "--quiet", container, archive, "/")
-        self._buildah("config", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container)
-        self._buildah("commit", "--quiet", *policy, container, self._base)
-        self._buildah("rm", container)
-
-    def _buildah(self, *arguments: str) -> str:
-        return self._run("buildah", *arguments)
-
-    def _run(self, *command: str) -> str:
-        environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(self._folder / "storage.conf")}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
-        )
-        assert done.returncode == 0, f"{command[:2]}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
-        return done.stdout.strip()
+def open_image(store: ImageStore, part: Part) -> Image:
+    """Mount an image that was built."""
+    root, described = store.open(part)
+    return Image(root, Settings.model_validate(described), described["Healthcheck"]["Test"][1:])

@@ -20,6 +20,7 @@ from tests.support import services
 from tests.support.examples import load_fast_profile
 from tests.support.garbage import keep_from_garbage_collection
 from tests.support.helm3 import helm3_binary as helm3
+from tests.support.image_store import ImageStore, built_images
 from tests.support.oidc_provider import Provider, oidc_provider
 from tests.support.prometheus import prometheus
 from tests.support.registry import oci_registry as oci_registry_service
@@ -58,6 +59,7 @@ SERVICES = frozenset(
         "rollouts_cluster",
         "prometheus_url",
         "helm3_binary",
+        "image_store",
         "provider",
         "engine_pool",
     }
@@ -381,6 +383,12 @@ def prometheus_url(started: ExitStack) -> str:
 def oci_registry(started: ExitStack) -> str:
     """Start an OCI registry, shared by the session, and return its `host:port`."""
     return _start_or_skip("OCI registry", started, oci_registry_service())
+
+
+@pytest.fixture(scope="session")
+def image_store(started: ExitStack) -> ImageStore:
+    """Build the container images, which takes minutes."""
+    return _start_or_skip("container images", started, built_images())
 
 
 @pytest.fixture(scope="session")

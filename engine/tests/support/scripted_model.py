@@ -111,6 +111,7 @@ class ScriptedModel:
 
     script: Script
     requests: deque[RecordedRequest] = field(default_factory=lambda: deque(maxlen=2000))
+    host: str = "127.0.0.1"
     port: int = 0
     connections: int = 0
     _attempts: Counter[str] = field(default_factory=Counter)
@@ -121,7 +122,7 @@ class ScriptedModel:
     @property
     def url(self) -> str:
         """Return the value for LLM_HOST."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://{self.host}:{self.port}/v1"
 
     def resume(self, name: str) -> None:
         """Resume the replies that wait for this name."""
@@ -261,10 +262,10 @@ async def _plain(
 
 
 @asynccontextmanager
-async def serve_scripted_model(script: Script, port: int = 0) -> AsyncIterator[ScriptedModel]:
-    """Serve the model on a port of 127.0.0.1 (by default any free one), in this event loop."""
-    model = ScriptedModel(script)
-    server = await asyncio.start_server(model.accept, "127.0.0.1", port, limit=MAX_HEAD)
+async def serve_scripted_model(script: Script, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[ScriptedModel]:
+    """Serve the model on a port of `host` (by default any free one), in this event loop."""
+    model = ScriptedModel(script, host=host)
+    server = await asyncio.start_server(model.accept, host, port, limit=MAX_HEAD)
     model.port = server.sockets[0].getsockname()[1]
     try:
         yield model
@@ -274,14 +275,14 @@ async def serve_scripted_model(script: Script, port: int = 0) -> AsyncIterator[S
 
 
 @contextmanager
-def scripted_model_in_thread(script: Script, port: int = 0) -> Iterator[ScriptedModel]:
+def scripted_model_in_thread(script: Script, port: int = 0, host: str = "127.0.0.1") -> Iterator[ScriptedModel]:
     """Serve the model on an event loop in another thread, for tests whose own loop is recreated."""
     ready: list[ScriptedModel] = []
     loop = asyncio.new_event_loop()
     started, stop = threading.Event(), asyncio.Event()
 
     async def main() -> None:
-        async with serve_scripted_model(script, port) as model:
+        async with serve_scripted_model(script, port, host) as model:
             ready.append(model)
             started.set()
             await stop.wait()

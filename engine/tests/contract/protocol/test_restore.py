@@ -1,6 +1,7 @@
 """`skyflo restored` on a database that was restored from a backup: nothing that it shows as open runs again."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ HOUR = 3_600_000
 
 
 def _back_up(source: Path, target: Path) -> None:
-    with sqlite3.connect(source) as live, sqlite3.connect(target) as copy:
+    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
 
 

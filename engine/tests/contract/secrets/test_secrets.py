@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -138,7 +138,7 @@ async def test_stored_credentials_are_encrypted_and_unique(sqlite_store_url: str
         local = LocalSecrets(store, EncryptionKeys([KEY]))
         for each in "abc":
             await local.put(each, OWNER, VALUES)
-    with sqlite3.connect(sqlite_store_url.removeprefix("sqlite://")) as file:
+    with closing(sqlite3.connect(sqlite_store_url.removeprefix("sqlite://"))) as file:
         sealed = [str(row[0]) for row in file.execute("SELECT sealed FROM credentials")]
         assert len(set(sealed)) == 3
         assert not [line for line in file.iterdump() if "canary" in line or "ci-bot" in line]

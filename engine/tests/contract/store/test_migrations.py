@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from src.api.adapters.store.store import open_store
 from src.api.errors import StoreUnavailable
 from src.api.schemas.records import Approval, Decision, JournalEvent, Run
 from tests.support.rows import row
-from tests.support.services import PROJECT
+from tests.support.services import PROJECT, free_port, pgbouncer
 from tests.support.store_process import store_process
 from tests.support.store_writes import insert_record
 from tests.support.waiting import PATIENCE
@@ -276,6 +277,22 @@ def test_aerich_commands(tmp_path: Path, postgres_url: str) -> None:
 
 def _output_lines(done: str, *names: str) -> str:
     return "".join(f"{done} {name}\n" for name in names)
+
+
+def test_upgrade_waits_for_a_database_that_starts_later(tmp_path: Path, postgres_url: str) -> None:
+    server, port = urlsplit(postgres_url), free_port()
+    later = urlunsplit(server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{port}"))
+    command = [sys.executable, "-m", "src.api.migrate", "upgrade", "--wait", str(PATIENCE)]
+    variables = {**os.environ, "POSTGRES_DATABASE_URL": later, "PYTHONPATH": str(PROJECT / "engine")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=pipe, stdout=pipe) as started:
+        assert started.stderr
+        assert started.stdout
+        assert b"does not answer" in started.stderr.readline()
+        with pgbouncer(postgres_url, "session", port=port):
+            applied = started.stdout.read().decode()
+    assert applied == _output_lines("applied", *ALL)
+    assert started.returncode == 0
 
 
 def test_new_migration_is_written_and_applied(tmp_path: Path) -> None:

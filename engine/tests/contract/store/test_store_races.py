@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -243,14 +244,13 @@ async def test_locked_file_is_unavailable_until_released(sqlite_store_url: str) 
     async with open_store(sqlite_store_url) as store:
         await insert_record(store, RUN)
         await _set_busy_timeout(store, 50)
-        holder = sqlite3.connect(path, isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        for upkeep in (False, True):
-            with pytest.raises(StoreUnavailable, match="locked"):
-                await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1), upkeep=upkeep)
-        assert await store.read(lambda reader: reader.get(Run, id="r"))
-        holder.rollback()
-        holder.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            for upkeep in (False, True):
+                with pytest.raises(StoreUnavailable, match="locked"):
+                    await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1), upkeep=upkeep)
+            assert await store.read(lambda reader: reader.get(Run, id="r"))
+            holder.rollback()
         assert await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1))
         assert await store.transaction(lambda t: t.change(Run, {"id": "r"}, turn=1), upkeep=True)
 

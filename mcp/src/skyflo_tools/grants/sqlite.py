@@ -114,10 +114,14 @@ class SqliteGrantStore:
             connection = sqlite3.connect(
                 self._file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            _enable_wal(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(_TABLE)
-            connection.execute(_KEY_TABLE)
+            try:
+                _enable_wal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(_TABLE)
+                connection.execute(_KEY_TABLE)
+            except sqlite3.Error:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 

@@ -85,7 +85,10 @@ async def test_cancelled_claim_leaves_the_run_to_others(store: TortoiseStore) ->
 
 @asynccontextmanager
 async def _open_worker(
-    store: TortoiseStore, executed: list[str], change: Coroutine[None, None, None] | None = None
+    store: TortoiseStore,
+    executed: list[str],
+    change: Coroutine[None, None, None] | None = None,
+    shutdown_timeout: float = PATIENCE,
 ) -> AsyncIterator[tuple[Worker, list[str]]]:
     """Yield a worker whose runs go on until it stops, and the ids of the runs that it offers to others.
 
@@ -102,7 +105,7 @@ async def _open_worker(
     async def do_nothing(_lease: Lease) -> None: ...
 
     completion = RunCompletion(store, Journal(IDS), IDS)
-    async with RunWatcher(store, LocalBus(CLOCK), CLOCK) as watcher, BackgroundTasks(PATIENCE) as tasks:
+    async with RunWatcher(store, LocalBus(CLOCK), CLOCK) as watcher, BackgroundTasks(shutdown_timeout) as tasks:
         yield (
             Worker(
                 store,
@@ -147,6 +150,22 @@ async def test_stopping_worker_releases_a_run_once_its_change_has_ended(store: T
     assert held == [True], "the result of the change may still arrive here"
     assert (await _read(store)).lease_until == RELEASED
     assert offered[-1] == "r"
+
+
+async def test_stop_does_not_wait_for_ever_for_a_change(store: TortoiseStore) -> None:
+    await insert_record(store, _run())
+    executed: list[str] = []
+    ends = asyncio.Event()
+
+    async def change() -> None:
+        await ends.wait()
+
+    async with asyncio.timeout(PATIENCE), _open_worker(store, executed, change(), 0.01) as (worker, _):
+        worker.wake("r")
+        await eventually(lambda: executed == ["r"])
+    assert (await _read(store)).lease_until != RELEASED, "its result may still arrive here"
+    ends.set()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() in ("change", "release r")))
 
 
 async def test_closed_worker_offers_what_it_is_asked_to_execute(store: TortoiseStore) -> None:

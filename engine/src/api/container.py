@@ -154,7 +154,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
             integrations=Integrations(store, ids, credentials, secrets, redactor),
             dependency_probes={
                 **pooler_probe(settings, clock, pooled=pooled),
-                **backlog_probe(settings, store),
+                **backlog_probe(settings, store, clock),
                 **probes(resolved, infra.bus, policies, servers, tools, checkpointer, model, secrets, oidc),
             },
         )

@@ -85,13 +85,13 @@ def probes(
     }
 
 
-def backlog_probe(settings: Settings, store: Store) -> dict[str, Probe]:
+def backlog_probe(settings: Settings, store: Store, clock: Clock) -> dict[str, Probe]:
     """Return the probe of the workers, for a process that executes no runs itself: whether runs wait for them."""
     if settings.engine_role != "api":
         return {}
 
     async def workers() -> ProbeResult | None:
-        backlog = await read_backlog(store, settings.run_sweep_seconds * 1000)
+        backlog = await read_backlog(store, clock, settings.run_sweep_seconds * 1000)
         if backlog is None:
             return None
         waiting = f"{backlog.count} runs wait for a worker, the oldest for {backlog.seconds:.0f} s."

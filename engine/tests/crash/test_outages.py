@@ -19,7 +19,7 @@ from tests.support.engines import EngineFactory
 from tests.support.reducer import reduce
 from tests.support.scripted_model import ScriptedModel
 from tests.support.services import UnavailableError
-from tests.support.site import Site, read_health
+from tests.support.site import Site
 from tests.support.tcp_proxy import open_tcp_proxy
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -35,8 +35,7 @@ class BreakableSite:
 
     def wait_until_healthy(self) -> None:
         def is_ok() -> bool:
-            found = [read_health(engine) for engine in self.site.engines]
-            return all(each["database"] == each["redis"] == "ok" for each in found)
+            return all(each["database"] == each["redis"] == "ok" for each in self.site.read_health())
 
         wait_until(is_ok, "the health of all engines")
 
@@ -154,8 +153,8 @@ def _wait_until_reported(site: Site, name: str) -> None:
     dependency, code, status = {"postgres": ("database", 503, "error"), "redis": ("redis", 200, "degraded")}[name]
 
     def is_reported() -> bool:
-        found = [read_health(engine) for engine in site.engines]
-        return all((each[dependency], each["code"], each["status"]) == ("error", code, status) for each in found)
+        found = [(each[dependency], each["code"], each["status"]) for each in site.read_health()]
+        return set(found) == {("error", code, status)}
 
     wait_until(is_reported, f"the report of {name}'s outage")
     for engine in site.engines:

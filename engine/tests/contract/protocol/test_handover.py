@@ -202,13 +202,13 @@ async def test_worker_finds_queued_and_released_runs_without_an_offer(store: Tor
 
 
 async def test_backlog_counts_runs_that_no_worker_takes(store: TortoiseStore) -> None:
-    assert await read_backlog(store, 1_000) is None
-    now = await store.transaction(lambda tx: tx.now())
+    assert await read_backlog(store, CLOCK, 1_000) is None
+    now = CLOCK.now()
     await insert_record(store, _run("fresh", updated_at=now))
     await insert_record(store, _run("held", "running", lease_until=now + 60_000, updated_at=now - 60_000))
-    assert await read_backlog(store, 1_000) is None
+    assert await read_backlog(store, CLOCK, 1_000) is None
     await insert_record(store, _run("old", updated_at=now - 60_000))
     await insert_record(store, _run("lost", "running", lease_until=now - 2_000, updated_at=now - 30_000))
-    backlog = await read_backlog(store, 1_000)
+    backlog = await read_backlog(store, CLOCK, 1_000)
     assert backlog is not None
     assert (backlog.count, backlog.seconds >= 60) == (2, True)

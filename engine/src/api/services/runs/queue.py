@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from src.api.errors import Unavailable
-from src.api.ports import Clock, QueuedRun, Reader, Store, Transaction
+from src.api.ports import Clock, QueuedRun, Reader, Store
 from src.api.schemas.query import Where, le, lt
 from src.api.schemas.records import Run
 from src.api.services.background import run_periodically
@@ -66,16 +66,19 @@ class Backlog:
     seconds: float
 
 
-async def read_backlog(store: Store, lost_after_ms: int) -> Backlog | None:
-    """Return the backlog, or None. A lease that ended more than `lost_after_ms` ago has found no new owner."""
+async def read_backlog(store: Store, clock: Clock, lost_after_ms: int) -> Backlog | None:
+    """Return the backlog by the clock of this process, or None.
 
-    async def body(tx: Transaction) -> Backlog | None:
-        now = await tx.now()
+    A lease that ended more than `lost_after_ms` ago has found no new owner.
+    """
+    now = clock.now()
+
+    async def body(reader: Reader) -> Backlog | None:
         queued: Where = {"state": "queued", "updated_at": le(now - UNCLAIMED_AFTER_MS)}
         lost: Where = {"state": "running", "lease_until": lt(now - lost_after_ms)}
-        found = await tx.find(Run, queued, "updated_at", MAX_COUNTED)
-        found += await tx.find(Run, lost, "updated_at", MAX_COUNTED)
+        found = await reader.find(Run, queued, "updated_at", MAX_COUNTED)
+        found += await reader.find(Run, lost, "updated_at", MAX_COUNTED)
         oldest = min((run.updated_at for run in found), default=now)
         return Backlog(len(found), (now - oldest) / 1000) if found else None
 
-    return await store.transaction(body, upkeep=True)
+    return await store.read(body)

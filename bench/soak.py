@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import LiteralString
 
+import httpx
 import psycopg
 
-from bench.processes import Process, wait_until
 from bench.report import describe_machine
 from bench.soak_people import Person, Record, is_over
 from bench.soak_report import format_soak, replace_section
@@ -31,14 +31,18 @@ __all__ = ["main"]
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 5.0
-WARM_UP_SECONDS = 60.0
-"""Seconds before memory is sampled: until then the process fills its caches and pools."""
+WARM_UP_SECONDS = 300.0
+"""Seconds before memory is sampled, at most a quarter of the soak: until then most kinds of faults have come once, and
+the process has filled its caches and pools."""
 
 FAULT_SECONDS = 30.0
 """Seconds between the end of one fault and the next."""
 
 SETTLE_SECONDS = 60.0
 """Seconds before the end without further faults."""
+
+CHECK_SECONDS = 120.0
+"""Seconds that one part of the check of the audit log may take."""
 
 MAX_GROWTH = 1.1
 """The largest permitted ratio of the memory in the last quarter to that in the first one."""
@@ -164,24 +168,16 @@ def check_audit(soak: Soak) -> str:
     """Return the status of the audit log, as the engine that was never ended checks it."""
     process = soak.site.engines[0].process
     assert process is not None
-    cursor = ""
-    while True:
-        report = json.loads(_read(process, f"/api/v1/audit/verify{cursor}"))
-        if report["status"] != "unfinished":
-            return str(report["status"])
-        cursor = f"?cursor={report['next_cursor']}"
-
-
-def _read(process: Process, path: str) -> bytes:
-    """GET the path, again until it answers. Raises `TimeoutError`."""
-    bodies: list[bytes | None] = []
-
-    def answers() -> bool:
-        bodies.append(process.get_body(path))
-        return bodies[-1] is not None
-
-    wait_until(answers, f"an answer of {path}", interval=0.5)
-    return bodies[-1] or b""
+    cursor: str | None = None
+    with httpx.Client(base_url=f"{process.url}/api/v1", timeout=CHECK_SECONDS) as http:
+        while True:
+            answer = http.get("/audit/verify", params={"cursor": cursor} if cursor else {})
+            if answer.status_code != 200:
+                return f"not readable: {answer.text[:200]}"
+            report = answer.json()
+            if report["status"] != "unfinished":
+                return str(report["status"])
+            cursor = report["next_cursor"]
 
 
 def main() -> int:

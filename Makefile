@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up page test test-fast lint types bench generate ui ui-test picture image release-check wheels lock format env clean
+.PHONY: help up page test test-fast lint types bench soak generate ui ui-test picture image release-check wheels lock format env clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ format: env ## apply black and ruff's automatic fixes
 
 bench: env ## measure, and compare with the floors (bench/)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: env ## run 100 people for half an hour while parts of the installation fail (ARGS="--minutes 10")
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 generate: env ## write docs/openapi.json, docs/*.schema.json, docs/guarantees.md, docs/reference/ and the types of ui/
 	@$(BIN)/python -m src.api.generate

@@ -25,6 +25,7 @@ from bench.report import format_json, format_page
 from bench.results import BenchmarkResult, Measurement, run_benchmark
 from bench.runs import runs_postgres, runs_sqlite
 from bench.server import server_first_token, server_statements, server_streams_100, server_streams_200, server_turns
+from bench.soak_report import format_last_soak, replace_section
 from bench.startup import imports, start, tool_server
 from bench.streaming import first_token, followers, tokens
 from bench.tool_call import tool_call
@@ -102,7 +103,9 @@ def _write(results: Sequence[BenchmarkResult]) -> None:
     merged = [recorded[name] for name in BENCHMARKS if name in recorded]
     when = max(each.when for each in merged)
     file.write_text(format_json(merged, when) + "\n")
-    (ROOT / "docs" / "performance.md").write_text(format_page(merged))
+    page = format_page(merged)
+    soak = format_last_soak()
+    (ROOT / "docs" / "performance.md").write_text(replace_section(page, soak) if soak else page)
 
 
 def _run(name: str, harness: Harness, deadline: float) -> BenchmarkResult:

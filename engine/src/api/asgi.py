@@ -54,7 +54,10 @@ PROBLEM = {"description": "What is wrong, and what to do about it", "model": Pro
 
 
 def create_application(settings: Settings) -> FastAPI:
-    """Create the ASGI application. Its lifespan opens all dependencies and refuses to start without them."""
+    """Create the ASGI application. Its lifespan opens all dependencies and refuses to start without them.
+
+    A worker serves only its health.
+    """
 
     tracing = create_tracing(settings)
 
@@ -83,11 +86,11 @@ def create_application(settings: Settings) -> FastAPI:
     api = APIRouter(responses={"default": PROBLEM})
     api.include_router(health.router)
     parts = (agent, events, policy, conversations, auth, oidc, users, tokens, team, integrations, analytics, audit)
-    for part in (application, *parts):
+    for part in (application, *parts) if settings.engine_role != "worker" else ():
         api.include_router(part.router, dependencies=[Depends(within_rate)])
     # Without a prefix here, FastAPI would analyse every route now, and again for the first request.
     app.include_router(api, prefix=settings.api_v1_str)
-    if (page := find_page_files(settings.ui_dist, CHECKOUT)) is not None:
+    if settings.engine_role != "worker" and (page := find_page_files(settings.ui_dist, CHECKOUT)) is not None:
         app.router.default = CommandCenter(page, settings.api_v1_str, app.router.default)
     _add_middleware(app, settings, tracing)
     return app

@@ -7,7 +7,7 @@ fastapi-users) is loaded afterwards, in the order in which a first chat needs it
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -32,7 +32,7 @@ from src.api.limit_settings import build_limits
 from src.api.mail import open_mailer
 from src.api.oidc import open_oidc
 from src.api.ports import Bus, Clock, NoTracing, Policies, RateLimiter, Secrets, Store, ToolServer, Tracing
-from src.api.probes import pooler_probe, probes
+from src.api.probes import backlog_probe, pooler_probe, probes
 from src.api.services.accounts.accounts import Accounts
 from src.api.services.accounts.api_tokens import ApiTokens
 from src.api.services.accounts.failed_logins import FailedLogins
@@ -58,6 +58,7 @@ from src.api.services.policy.audited import AuditedPolicies
 from src.api.services.policy.service import PolicyService
 from src.api.services.runs.leases import LeaseSettings
 from src.api.services.runs.session import RunDependencies
+from src.api.services.runs.slots import RunSlots
 from src.api.services.runs.titles import TitleGenerator
 from src.api.services.runs.worker import ExecuteRun
 from src.api.services.streaming.access import StreamAccess
@@ -98,8 +99,9 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
         )
         policies = PolicyFile(*_policy_file(settings), clock)
         pooled = await is_pooled(settings)
-        feeds, run_streams = StreamLimit(MAX_FEEDS), StreamLimit(MAX_RUN_STREAMS)
-        metrics = create_metrics(settings, {"run": lambda: run_streams.open, "feed": lambda: feeds.open})
+        feeds, run_streams, slots = StreamLimit(MAX_FEEDS), StreamLimit(MAX_RUN_STREAMS), RunSlots()
+        open_streams = {"run": lambda: run_streams.open, "feed": lambda: feeds.open}
+        metrics = create_metrics(settings, open_streams, lambda: slots.taken)
         infra = await _open_infrastructure(
             stack,
             settings,
@@ -109,6 +111,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
             policies,
             metrics,
             tracing or NoTracing(),
+            slots,
             pooled=pooled,
         )
         store, ids = infra.store, infra.ids
@@ -151,18 +154,31 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
             integrations=Integrations(store, ids, credentials, secrets, redactor),
             dependency_probes={
                 **pooler_probe(settings, clock, pooled=pooled),
+                **backlog_probe(settings, store, clock),
                 **probes(resolved, infra.bus, policies, servers, tools, checkpointer, model, secrets, oidc),
             },
         )
-        # In local mode nearly no request signs in, so the 7 MB of fastapi-users are loaded only on demand.
-        sign_in = () if settings.local_mode else (accounts,)
-        limiting = (rates,) if settings.rate_limiting_enabled else ()
-        await stack.enter_async_context(
-            _loading(*limiting, servers, model, checkpointer, executor, *sign_in, Lazy(lambda: warm_model(model)))
-        )
+        of_runs, warming = (model, checkpointer, executor), Lazy(lambda: warm_model(model))
+        await stack.enter_async_context(_loading(*_needed_parts(settings, rates, servers, of_runs, accounts, warming)))
         for part in (accounts.cancel, secrets.cancel, *([oidc.cancel] if oidc else [])):
             stack.push_async_callback(part)
         yield services
+
+
+def _needed_parts(
+    settings: Settings,
+    rates: Lazy[Any],
+    servers: Lazy[Any],
+    of_runs: Sequence[Lazy[Any]],
+    accounts: Lazy[Any],
+    warming: Lazy[Any],
+) -> list[Lazy[Any]]:
+    """Return what this process loads after its port is open, in the order in which a first chat needs it."""
+    serves, executes = settings.engine_role != "worker", settings.engine_role != "api"
+    limiting = [rates] if serves and settings.rate_limiting_enabled else []
+    # In local mode nearly no request signs in, so the 7 MB of fastapi-users are loaded only on demand.
+    sign_in = [accounts] if serves and not settings.local_mode else []
+    return [*limiting, servers, *(of_runs if executes else ()), *sign_in, *([warming] if executes else ())]
 
 
 def _warn_about_proxies(settings: Settings) -> None:
@@ -183,6 +199,7 @@ async def _open_infrastructure(
     policies: Policies,
     metrics: "PrometheusMetrics | None",
     tracing: Tracing,
+    slots: RunSlots,
     *,
     pooled: bool,
 ) -> Infrastructure:
@@ -206,6 +223,8 @@ async def _open_infrastructure(
         impersonation=Impersonation(frozenset({OWN_SERVER}) if settings.kubernetes_impersonate else frozenset()),
         policies=AuditedPolicies(policies, store),
         tracing=tracing,
+        role=settings.engine_role,
+        slots=slots,
     )
 
 

@@ -10,9 +10,10 @@ from src.api.config.pooling import POOLER_FOUND, has_transaction_pooler
 from src.api.config.settings import Settings
 from src.api.environment import ResolvedEnvironment, describe_cluster, describe_model
 from src.api.errors import StoreUnavailable, ToolsUnavailable
-from src.api.ports import Bus, Clock, OmittedTools, Policies, Secrets
+from src.api.ports import Bus, Clock, OmittedTools, Policies, Secrets, Store
 from src.api.services.accounts.oidc.sign_in import SignIn
 from src.api.services.health import Probe, ProbeResult
+from src.api.services.runs.queue import read_backlog
 from src.api.services.tools.catalog import ToolCatalog
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from src.api.adapters.model.selection import ModelAdapter
     from src.api.adapters.tools.mcp import McpToolServers
 
-__all__ = ["pooler_probe", "probes"]
+__all__ = ["backlog_probe", "pooler_probe", "probes"]
 
 _POLICY = "what it would allow is asked for. GET /policy says why."
 _NO_KEY = "Integrations need CREDENTIALS_KEY, the same on every replica; make one with: openssl rand -hex 32."
@@ -70,17 +71,33 @@ def probes(
         await (await secrets()).check()
         return ProbeResult("off", _NO_KEY) if resolved.settings.lacks_credentials_key else None
 
+    # A process that only serves HTTP loads neither model nor checkpointer: its workers report them.
+    of_runs: dict[str, Probe] = {"checkpointer": saver, "model": chosen_model}
     return {
         "migrations": migrations,
         "redis": redis,
         "tool servers": partial(_check_tools, servers, tools),
         "cluster": partial(_check_cluster, resolved),
         "policy": policy,
-        "checkpointer": saver,
-        "model": chosen_model,
+        **(of_runs if resolved.settings.engine_role != "api" else {}),
         "credentials": credentials,
         **({"oidc": partial(_check_provider, oidc)} if oidc is not None else {}),
     }
+
+
+def backlog_probe(settings: Settings, store: Store, clock: Clock) -> dict[str, Probe]:
+    """Return the probe of the workers, for a process that executes no runs itself: whether runs wait for them."""
+    if settings.engine_role != "api":
+        return {}
+
+    async def workers() -> ProbeResult | None:
+        backlog = await read_backlog(store, clock, settings.run_sweep_seconds * 1000)
+        if backlog is None:
+            return None
+        waiting = f"{backlog.count} runs wait for a worker, the oldest for {backlog.seconds:.0f} s."
+        return ProbeResult("degraded", f"{waiting} Start `skyflo worker`, or more of them.")
+
+    return {"workers": workers}
 
 
 def pooler_probe(settings: Settings, clock: Clock, *, pooled: bool) -> dict[str, Probe]:

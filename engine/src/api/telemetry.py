@@ -25,13 +25,15 @@ MAX_SCRAPES = 8
 """Scrapes at the same time; further ones are refused."""
 
 
-def create_metrics(settings: Settings, open_streams: Mapping[str, Callable[[], int]]) -> PrometheusMetrics | None:
+def create_metrics(
+    settings: Settings, open_streams: Mapping[str, Callable[[], int]], executing: Callable[[], int]
+) -> PrometheusMetrics | None:
     """Return the metrics of this engine, or None without `METRICS_ADDRESS`."""
     if settings.metrics_address is None:
         return None
     from src.api.adapters.metrics.prometheus import PrometheusMetrics
 
-    return PrometheusMetrics(settings.app_version, OWN_SERVER, open_streams)
+    return PrometheusMetrics(settings.app_version, OWN_SERVER, open_streams, executing)
 
 
 def create_tracing(settings: Settings) -> Tracing:

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -34,32 +35,22 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class _Server(uvicorn.Server):
-    """Print the address once the server is up, and exit at once on a second Ctrl-C, which loses nothing."""
+    """Print what to do once the server is up, and exit at once on a second Ctrl-C, which loses nothing."""
 
-    def __init__(self, config: uvicorn.Config, address: str, question: str, key: str | None, *, has_page: bool) -> None:
+    def __init__(self, config: uvicorn.Config, instructions: str) -> None:
         super().__init__(config)
-        self._address = address
-        self._question = question
-        self._key = key
-        self._has_page = has_page
+        self._instructions = instructions
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            how = (
-                "Open that in a browser, or ask in another terminal"
-                if self._has_page
-                else "Ask it, in another terminal"
-            )
-            print(f"Skyflo is at {self._address} (Ctrl-C stops it). {how}:", flush=True)
-            print(f"  {_command(self._address)} chat {self._question}", flush=True)
-            if self._key is not None:
-                print(f"Other accounts of this machine need a key: {self._address}/?key={self._key}", flush=True)
+            print(self._instructions, flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             os._exit(130)
-        print("\nStopping. Press Ctrl-C again to stop at once.", flush=True)
+        with suppress(OSError):  # not `print`, which fails where the signal interrupts another `print`
+            os.write(1, b"\nStopping. Press Ctrl-C again to stop at once.\n")
         super().handle_exit(sig, frame)
 
 
@@ -91,7 +82,6 @@ def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its startup messages repeat ours
     gc.set_threshold(*_COLLECT_AFTER)
     from src.api.asgi import create_application
-    from src.api.endpoints.page import find_page_files
 
     config = uvicorn.Config(
         create_application(settings),
@@ -102,12 +92,26 @@ def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    question = "what is wrong in shop?" if sandboxed.cluster else "what is wrong?"
-    has_page = find_page_files(settings.ui_dist, CHECKOUT) is not None
-    key = derive_local_key(settings.secret) if settings.local_mode else None
-    server = _Server(config, address, f'"{question}"', key, has_page=has_page)
+    server = _Server(config, _instructions(settings, sandboxed, address))
     server.run(sockets=[listener])
     return 0 if server.started else 3
+
+
+def _instructions(settings: Settings, sandboxed: SandboxParts, address: str) -> str:
+    """Say where the engine is and how to ask it; of a worker, where its health is."""
+    if settings.engine_role == "worker":
+        return f"This worker executes runs (Ctrl-C stops it). Its health: {address}{settings.api_v1_str}/health/ready"
+    from src.api.endpoints.page import find_page_files
+
+    has_page = find_page_files(settings.ui_dist, CHECKOUT) is not None
+    how = "Open that in a browser, or ask in another terminal" if has_page else "Ask it, in another terminal"
+    question = "what is wrong in shop?" if sandboxed.cluster else "what is wrong?"
+    lines = [f"Skyflo is at {address} (Ctrl-C stops it). {how}:", f'  {_command(address)} chat "{question}"']
+    if settings.engine_role == "api":
+        lines.append("This process executes no runs: start `skyflo worker` too, on the same PostgreSQL and Redis.")
+    if settings.local_mode:
+        lines.append(f"Other accounts of this machine need a key: {address}/?key={derive_local_key(settings.secret)}")
+    return "\n".join(lines)
 
 
 def _greeting(settings: Settings, sandboxed: SandboxParts) -> str:

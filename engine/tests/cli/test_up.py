@@ -1,6 +1,7 @@
 """Test that `skyflo up` starts the engine of this machine."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,25 @@ def test_sigterm_before_the_server_handles_it_ends_the_command(monkeypatch: pyte
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 143
+
+
+@pytest.mark.promise("safe-defaults")
+@pytest.mark.parametrize("part", ["api", "worker"])
+def test_part_of_the_engine_is_refused_without_shared_services(model_only: Shell, part: str) -> None:
+    done = model_only.run(part)
+    assert done.code == 1
+    assert f"ENGINE_ROLE: is {part}" in done.err
+    assert "Set POSTGRES_DATABASE_URL and REDIS_URL too" in done.err
+    model_only.extra["POSTGRES_DATABASE_URL"] = "postgres://nobody@127.0.0.1:9/none"
+    assert "Set REDIS_URL too" in model_only.run(part).err
+
+
+def test_worker_says_where_its_health_is(
+    model_only: Shell, migrated_postgres: str, fresh_postgres: Callable[..., str], redis_url: str
+) -> None:
+    model_only.extra |= {"POSTGRES_DATABASE_URL": fresh_postgres(migrated_postgres), "REDIS_URL": redis_url}
+    with model_only.on_terminal("worker", "--port", "0") as on:
+        on.expect("This worker executes runs", 60)
+        on.expect("/api/v1/health/ready", 60)
+        on.interrupt()
+        assert on.wait_for_exit(30) == 0

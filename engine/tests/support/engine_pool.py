@@ -95,7 +95,8 @@ def _run(environment: dict[str, str], port: int, log: Path, routes: list[BaseRou
     status = 1
     try:
         application = asgi.app
-        application.router.routes = routes
+        if environment.get("ENGINE_ROLE") != "worker":  # a worker has only some of them
+            application.router.routes = routes
         config = uvicorn.Config(application, port=port, log_level="warning", timeout_graceful_shutdown=1)
         uvicorn.Server(config).run()
         status = 0

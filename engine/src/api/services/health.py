@@ -1,4 +1,8 @@
-"""Check the process and its dependencies on each request, with a deadline for each check."""
+"""Check the process and its dependencies on each request, with a deadline for each check.
+
+A check is not cancelled at its deadline, because a statement that is cancelled waits for its database. Requests share a
+check that is running, so that a dependency that hangs ties up few connections.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,6 +38,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "database": f"Nothing works without it. {_CHECK_IT_RUNS}, and that POSTGRES_DATABASE_URL names it.",
     "pooler": "Runs fail or hang behind a connection pooler in transaction mode that the engine does not know of. The "
     "operator should set DB_POOLER=transaction and start the engine again.",
+    "workers": "It is unknown whether runs wait for a worker. The operator should check the database.",
     "redis": "The engine keeps working, with more latency and larger chunks of text. "
     f"{_CHECK_IT_RUNS}, and that REDIS_URL names it.",
     "tool servers": "A server's tools can't be called while it is away; the engine connects again by itself. "
@@ -77,16 +82,17 @@ class Health:
         self._store = store
         self._clock = clock
         self._probes = {"database": self._database, **probes}
+        self._checks: dict[str, tuple[float, asyncio.Task[ProbeResult | None]]] = {}
 
     async def database(self) -> DatabaseHealth:
-        measurement = await self._measure(self._database)
+        measurement = await self._measure("database")
         if measurement.error:
             return DatabaseHealth(status="error", database="disconnected")
         return DatabaseHealth(status="ok", database="connected")
 
     async def ready(self, caller: Caller | None) -> Readiness:
         """Return the state of all dependencies. Errors and internal hints are for admins only."""
-        measurements = await asyncio.gather(*(self._measure(probe) for probe in self._probes.values()))
+        measurements = await asyncio.gather(*(self._measure(name) for name in self._probes))
         is_admin = caller is not None and caller.role is Role.ADMIN
         dependencies = [
             Dependency(
@@ -100,22 +106,41 @@ class Health:
         ]
         return Readiness(status=_overall(dependencies), dependencies=dependencies)
 
-    async def _measure(self, probe: Probe) -> _Measurement:
+    async def _measure(self, name: str) -> _Measurement:
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(DEADLINE):
-                result = await probe()
+                result = await asyncio.shield(self._check(name, started))
         except EngineError as error:
             return _Measurement(self._clock.monotonic() - started, error=error.detail)
         except TimeoutError:
             return _Measurement(self._clock.monotonic() - started, error=f"No answer within {DEADLINE:g} s.")
         return _Measurement(self._clock.monotonic() - started, result)
 
+    def _check(self, name: str, now: float) -> "asyncio.Task[ProbeResult | None]":
+        """Return the check of a dependency that is running, or a new one if that has missed its deadline."""
+        began, check = self._checks.get(name, (0.0, None))
+        if check is None or check.done() or now - began >= DEADLINE:
+            check = asyncio.create_task(_run(self._probes[name]), name=f"check of {name}")
+            check.add_done_callback(_retrieve_error)
+            self._checks[name] = (now, check)
+        return check
+
     async def _database(self) -> None:
         async def body(reader: Reader) -> None:
             await reader.find(AuditHead, {}, limit=1)
 
         await self._store.read(body)
+
+
+async def _run(probe: Probe) -> ProbeResult | None:
+    return await probe()
+
+
+def _retrieve_error(check: "asyncio.Task[ProbeResult | None]") -> None:
+    """Mark the error as seen: a check that missed its deadline has been reported already."""
+    if not check.cancelled():
+        check.exception()
 
 
 def _overall(dependencies: list[Dependency]) -> Literal["ok", "degraded", "error"]:

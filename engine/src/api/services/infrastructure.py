@@ -1,6 +1,7 @@
 """The adapters and settings that every service is built on."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from skyflo_common.redaction import Redactor
 from src.api.ports import Bus, Clock, Ids, NoTracing, Policies, Store, ToolServer, Tracing
@@ -8,6 +9,7 @@ from src.api.services.accounts.impersonation import Impersonation
 from src.api.services.limits import Limits
 from src.api.services.policy.enforcement import DefaultPolicy
 from src.api.services.runs.leases import LeaseSettings
+from src.api.services.runs.slots import RunSlots
 from src.api.services.streaming.watcher import RunWatcher
 from src.api.utils.failpoints import Failpoints
 
@@ -16,7 +18,10 @@ __all__ = ["Infrastructure"]
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """What `container.py` opens and passes on to the services. `sweep_interval` is in seconds."""
+    """What `container.py` opens and passes on to the services. `sweep_interval` is in seconds.
+
+    `role` is the part of the engine that this process runs: `api` executes no runs, `worker` looks for those of others.
+    """
 
     store: Store
     bus: Bus
@@ -32,3 +37,5 @@ class Infrastructure:
     impersonation: Impersonation = field(default_factory=Impersonation)
     policies: Policies = field(default_factory=DefaultPolicy)
     tracing: Tracing = field(default_factory=NoTracing)
+    role: Literal["all", "api", "worker"] = "all"
+    slots: RunSlots = field(default_factory=RunSlots)

@@ -13,8 +13,8 @@ class Lease:
     """A worker's lease on one run, valid for two thirds of the lease time since the last renewal was sent.
 
     `run` is the row as it was claimed. `halted` is set when the run must not go on in this process; `stopped` says
-    whether a stop request is the reason. `change_in_flight` is true while this process executes a change of the run,
-    `title_requested` once a title was asked for.
+    whether a stop request is the reason. `change_in_flight` is the task that executes a change of the run here;
+    `title_requested` is true once a title was asked for.
     """
 
     def __init__(self, run: Run, clock: Clock, seconds: float, sent: float) -> None:
@@ -25,7 +25,7 @@ class Lease:
         self.fence = run.fence
         self.halted = asyncio.Event()
         self.stopped = False
-        self.change_in_flight = False
+        self.change_in_flight: asyncio.Task[None] | None = None
         self.title_requested = False
         self._clock = clock
         self._seconds = seconds

@@ -11,20 +11,23 @@ __all__ = ["add_commands"]
 
 RunState = Literal["queued", "waiting", "running", "awaiting_approval", "completed", "failed", "stopped"]
 Replaced = Literal["auto", "model", "cluster", "all", "none"]
+Host = Annotated[str | None, typer.Option(help="The address to listen on. Default: HOST, then 127.0.0.1.")]
+Port = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one. Default: PORT, then 8080."),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Register the commands in the order in which a new user needs them."""
-    for command in (up, chat, runs, budgets, stop, doctor, login, logout, whoami, restored, support_bundle):
+    commands = (up, chat, runs, budgets, stop, doctor, login, logout, whoami, restored, support_bundle, api, worker)
+    for command in commands:
         app.command(epilog=EXIT_CODES)(command)
 
 
 def up(
-    host: Annotated[str | None, typer.Option(help="The address to listen on. Default: HOST, then 127.0.0.1.")] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one. Default: PORT, then 8080."),
-    ] = None,
+    host: Host = None,
+    port: Port = None,
     sandbox: Annotated[
         Replaced | None, typer.Option(help="What the sandbox replaces; auto: what is missing. Default: SANDBOX.")
     ] = None,
@@ -176,3 +179,23 @@ def support_bundle(
     from src.cli.support_bundle import support_bundle as run
 
     raise typer.Exit(run(output, log, server, insecure))
+
+
+def api(host: Host = None, port: Port = None) -> None:
+    """Serve HTTP without executing runs: messages, streams, approvals and the page. Workers execute the runs.
+
+    Needs POSTGRES_DATABASE_URL and REDIS_URL, the same as the workers.
+    """
+    from src.cli.up import run_part
+
+    raise typer.Exit(run_part("api", host, port))
+
+
+def worker(host: Host = None, port: Port = None) -> None:
+    """Execute runs without serving people. Only the health check is served over HTTP.
+
+    Needs POSTGRES_DATABASE_URL and REDIS_URL, the same as `skyflo api`. Start as many as there is work for.
+    """
+    from src.cli.up import run_part
+
+    raise typer.Exit(run_part("worker", host, port))

@@ -1,5 +1,6 @@
 """Health: liveness reads nothing, readiness reports each dependency, and only admins see errors."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from src.api.services.accounts.accounts import LOCAL_ADMIN
 from src.api.services.health import NEXT_STEPS, Health, ProbeResult
 from tests.support.app import RunningApp, check_problem, run_app
 from tests.support.clock import FakeClock
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 NAMES = ["database", "migrations", "redis", "tool servers", "cluster", "policy", "checkpointer", "model", "credentials"]
 
@@ -124,3 +125,34 @@ def test_generated_documents_are_current() -> None:
 
     for path, text in documents().items():
         assert path.read_text() == text, f"{Path(path).name}: run make generate"
+
+
+async def test_checks_that_miss_their_deadline_are_shared_and_not_cancelled(
+    engine: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that is cancelled waits for its database, which may hang much longer than the deadline."""
+    monkeypatch.setattr("src.api.services.health.DEADLINE", 0.05)
+    begun, cancelled, answers = list[None](), list[None](), asyncio.Event()
+
+    async def hanging() -> ProbeResult | None:
+        begun.append(None)
+        try:
+            await answers.wait()
+        except asyncio.CancelledError:
+            cancelled.append(None)
+            raise
+        return None
+
+    clock = FakeClock()
+    health = Health(engine.services.health._store, clock, {"hanging": hanging})
+
+    async def states() -> list[str]:
+        return [one.state for one in (await health.ready(None)).dependencies if one.name == "hanging"]
+
+    assert [await states(), await states()] == [["error"], ["error"]]
+    assert (len(begun), cancelled) == (1, [])
+    monkeypatch.setattr("src.api.services.health.DEADLINE", PATIENCE)
+    await clock.advance(PATIENCE)
+    answers.set()
+    assert await states() == ["ok"]
+    assert (len(begun), cancelled) == (2, [])

@@ -36,6 +36,7 @@ DEFAULTS = {
     "enable_postgres_checkpointer": True,
     "checkpointer_database_url": None,
     "redis_url": None,
+    "engine_role": "all",
     "rate_limiting_enabled": True,
     "rate_limit_per_minute": 100,
     "trusted_proxies": (),

@@ -10,7 +10,7 @@ import pytest
 from skyflo_common.clock import SystemClock
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.bus.redis import RedisBus
-from src.api.ports import Bus, Delta, EphemeralEvent, RunChanged, Signal
+from src.api.ports import Bus, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 from tests.support.waiting import eventually
 
 Listen = Callable[[str], Awaitable[list[Signal]]]
@@ -127,6 +127,24 @@ async def test_processes_on_one_redis_hear_each_signal_once(redis_url: str) -> N
             await eventually(lambda: change in heard[1])
     for signals in heard:
         assert [signal for signal in signals if signal != RunChanged("run-1")] == [first, second, change]
+
+
+async def test_offers_reach_other_processes_only_and_last_before_the_end(redis_url: str) -> None:
+    clock, heard, own = SystemClock(), list[QueuedRun](), list[QueuedRun]()
+    async with RedisBus(redis_url, clock) as other, other.listen_to_offers(heard.append):
+        async with RedisBus(redis_url, clock) as one, one.listen_to_offers(own.append):
+            await eventually(lambda: one.connected and other.connected)
+
+            async def is_heard() -> bool:
+                one.offer(QueuedRun("run-1", "00-trace"))
+                return heard != []
+
+            await eventually(is_heard)
+            heard.clear()
+            one.offer(QueuedRun("run-2"))
+        await eventually(lambda: QueuedRun("run-2") in heard, what="what was offered right before the end")
+    assert own == []
+    assert set(heard) <= {QueuedRun("run-1", "00-trace"), QueuedRun("run-2")}
 
 
 async def test_former_listener_receives_nothing(bus: Bus, listen: Listen) -> None:

@@ -166,7 +166,7 @@ async def test_waiting_run_is_scheduled_once(store: TortoiseStore) -> None:
 
     completion = RunCompletion(store, Journal(IDS), IDS)
     async with RunWatcher(store, LocalBus(CLOCK), CLOCK) as watcher, BackgroundTasks(1) as tasks:
-        worker = Worker(store, _leases(store), completion, watcher, tasks, do_nothing, execute)
+        worker = Worker(store, _leases(store), completion, watcher, tasks, do_nothing, execute, lambda _: None)
         for _ in range(100):
             worker.wake("r")
         assert sum(task.get_name() == "run r" for task in asyncio.all_tasks()) == 1

@@ -4,10 +4,10 @@ from typing import cast
 
 import orjson
 
-from src.api.ports import Delta, EphemeralEvent, RunChanged, Signal
+from src.api.ports import Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 from src.api.schemas.base import Json
 
-__all__ = ["decode", "decode_all", "encode", "encode_sender"]
+__all__ = ["decode", "decode_all", "decode_offer", "encode", "encode_offer", "encode_sender"]
 
 
 def encode_sender(sender: str) -> bytes:
@@ -30,6 +30,19 @@ def decode_all(run_id: str, data: bytes) -> list[Signal]:
     if not isinstance(parts, list):
         return [RunChanged(run_id)]
     return [_parse_signal(run_id, part) for part in parts if not _is_sender(part)]
+
+
+def encode_offer(run: QueuedRun) -> bytes:
+    return orjson.dumps((run.run_id, run.trace_parent))
+
+
+def decode_offer(data: bytes) -> QueuedRun | None:
+    """Decode what follows the sender in a message about a queued run; None if it can't be read."""
+    match _parse_json(data):
+        case [_, [str(run_id), str(trace_parent)]]:
+            return QueuedRun(run_id, trace_parent)
+        case _:
+            return None
 
 
 def _is_sender(part: Json) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from src.api.ports import Clock, Delta, EphemeralEvent, RunChanged, Signal
+from src.api.ports import Clock, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 
 __all__ = ["LocalBus"]
 
@@ -65,6 +65,13 @@ class LocalBus:
             yield
         finally:
             self._change_listeners.remove(on_change)
+
+    def offer(self, run: QueuedRun) -> None:
+        """Do nothing: no other process listens to this bus."""
+
+    @asynccontextmanager
+    async def listen_to_offers(self, on_offer: Callable[[QueuedRun], None]) -> AsyncIterator[None]:  # noqa: ARG002
+        yield
 
     async def buffered(self, run_id: str, n: int, end: int) -> list[Delta]:
         self._drop_expired(self._clock.now())

@@ -22,10 +22,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from src.api.adapters.bus.codec import decode, decode_all, encode, encode_sender
+from src.api.adapters.bus.codec import decode, decode_all, decode_offer, encode, encode_offer, encode_sender
 from src.api.adapters.bus.delivery import LocalDelivery
 from src.api.errors import BusUnavailable
-from src.api.ports import Clock, Delta, EphemeralEvent, RunChanged, Signal
+from src.api.ports import Clock, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 from src.api.schemas.events import SEQ_PER_JOURNAL_EVENT
 
 __all__ = ["RedisBus"]
@@ -55,7 +55,11 @@ BUFFER = 10_000
 CHANNEL = "run:"
 CHANGES = "changes"
 """The channel that says, without content, that some run has changed."""
+OFFERS = "offers"
+"""The channel on which processes offer queued runs to the workers of others."""
 KEEP_ALIVE = b"skyflo:alive"
+FLUSH_SECONDS = 1.0
+"""Seconds that the end of the process waits for signals that are still to be sent."""
 
 PUBLISH_DELTAS = """
 local accepted = {}
@@ -93,13 +97,15 @@ class RedisBus:
         self._sender = secrets.token_hex(8)
         self._head = encode_sender(self._sender)
         self._local = LocalDelivery()
-        self._queue: deque[Signal] = deque()
-        self._in_flight: list[Signal] = []
+        self._queue: deque[Signal | QueuedRun] = deque()
+        self._in_flight: list[Signal | QueuedRun] = []
         self._queued = asyncio.Event()
+        self._all_sent = asyncio.Event()
         self._urgent = asyncio.Event()
         self._sent_at = 0.0
         self._pause = 0.0
         self._change_listeners: list[Callable[[], None]] = []
+        self._offer_listeners: list[Callable[[QueuedRun], None]] = []
         self._changed = asyncio.Event()
         self._broken = asyncio.Event()
         self._up: bool | None = None
@@ -115,11 +121,20 @@ class RedisBus:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._flush()
         self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
         await self._client.aclose()
+
+    async def _flush(self) -> None:
+        """Wait until everything is sent: the last signals of a process hand its runs over."""
+        if self._up and (self._queue or self._in_flight):
+            self._all_sent.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._all_sent.wait()
 
     @property
     def connected(self) -> bool:
@@ -158,6 +173,19 @@ class RedisBus:
             self._change_listeners.remove(on_change)
             self._changed.set()
 
+    def offer(self, run: QueuedRun) -> None:
+        self._push(run, urgent=True)
+
+    @asynccontextmanager
+    async def listen_to_offers(self, on_offer: Callable[[QueuedRun], None]) -> AsyncIterator[None]:
+        self._offer_listeners.append(on_offer)
+        self._changed.set()
+        try:
+            yield
+        finally:
+            self._offer_listeners.remove(on_offer)
+            self._changed.set()
+
     async def buffered(self, run_id: str, n: int, end: int) -> list[Delta]:
         if not self._up:
             return []
@@ -191,6 +219,9 @@ class RedisBus:
     def _enqueue(self, signal: Signal) -> None:
         urgent = _is_urgent(signal)
         self._local.deliver(signal, 0.0 if urgent else self._pause)
+        self._push(signal, urgent=urgent)
+
+    def _push(self, signal: Signal | QueuedRun, *, urgent: bool) -> None:
         if self._up and len(self._queue) < QUEUE:
             self._queue.append(signal)
             self._queued.set()
@@ -212,6 +243,8 @@ class RedisBus:
             except CONNECTION_ERRORS as error:
                 self._mark_lost(error)
                 await self._clock.sleep(RETRY)
+            if not self._queue:
+                self._all_sent.set()
 
     async def _gather(self) -> None:
         """Let later tokens gather while the loop is busy, unless something waits that a person would notice at once."""
@@ -221,7 +254,7 @@ class RedisBus:
                     await self._urgent.wait()
         self._urgent.clear()
 
-    async def _send_timed(self, batch: list[Signal]) -> None:
+    async def _send_timed(self, batch: list[Signal | QueuedRun]) -> None:
         """Send the batch, and let the next pause follow from how long that took."""
         loop = asyncio.get_running_loop()
         self._in_flight, self._sent_at = batch, loop.time()
@@ -232,9 +265,10 @@ class RedisBus:
         took = loop.time() - self._sent_at
         self._pause = 0.0 if took < IDLE_ROUND_TRIP else min(MAX_PAUSE, PAUSE_SHARE * took)
 
-    async def _send(self, batch: list[Signal]) -> None:
+    async def _send(self, batch: list[Signal | QueuedRun]) -> None:
         pipeline = self._client.pipeline(transaction=False)
-        for (run_id, is_delta), group in groupby(batch, key=lambda one: (one.run_id, isinstance(one, Delta))):
+        signals = [one for one in batch if not isinstance(one, QueuedRun)]
+        for (run_id, is_delta), group in groupby(signals, key=lambda one: (one.run_id, isinstance(one, Delta))):
             if is_delta:
                 self._append_deltas(pipeline, run_id, group)
             else:
@@ -243,6 +277,8 @@ class RedisBus:
                 )
         if any(isinstance(signal, RunChanged) for signal in batch):
             pipeline.execute_command("PUBLISH", CHANGES, self._sender)
+        for offered in (one for one in batch if isinstance(one, QueuedRun)):
+            pipeline.execute_command("PUBLISH", OFFERS, self._head + b"," + encode_offer(offered) + b"]")
         async with asyncio.timeout(TIMEOUT):
             answers = await pipeline.execute(raise_on_error=False)
         self._log_refusal(next((answer for answer in answers if isinstance(answer, ResponseError)), None))
@@ -277,9 +313,9 @@ class RedisBus:
         """
         subscribed: set[str] = set()
         while True:
-            wanted = {_channel(run_id) for run_id in self._local.run_ids} | (
-                {CHANGES} if self._change_listeners else set()
-            )
+            wanted = {_channel(run_id) for run_id in self._local.run_ids}
+            wanted |= {CHANGES} if self._change_listeners else set()
+            wanted |= {OFFERS} if self._offer_listeners else set()
             if new := wanted - subscribed:
                 await pubsub.subscribe(*new)
             if old := subscribed - wanted:
@@ -317,10 +353,18 @@ class RedisBus:
             for on_change in self._change_listeners:
                 on_change()
             return
+        if channel == OFFERS.encode():
+            self._deliver_offer(decode_offer(data) if kind == "message" else None)
+            return
         run_id = (channel or b"").decode().removeprefix(CHANNEL)
         if run_id in self._local.run_ids:
             signals = decode_all(run_id, data) if kind == "message" else [RunChanged(run_id)]
             self._local.deliver_foreign(run_id, signals)
+
+    def _deliver_offer(self, offered: QueuedRun | None) -> None:
+        if offered is not None:
+            for on_offer in self._offer_listeners:
+                on_offer(offered)
 
     # -- connection state: logged once per change
 

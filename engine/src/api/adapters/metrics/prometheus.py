@@ -36,7 +36,13 @@ _NANO = 1_000_000_000
 class PrometheusMetrics:
     """Count in memory, and render all metrics as text. Tool names are reported for `own_server` only."""
 
-    def __init__(self, version: str, own_server: str, open_streams: Mapping[str, Callable[[], int]]) -> None:
+    def __init__(
+        self,
+        version: str,
+        own_server: str,
+        open_streams: Mapping[str, Callable[[], int]],
+        executing: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._own_server = own_server
         self._models, self._codes = BoundedLabel(MAX_MODELS), BoundedLabel(MAX_CODES)
@@ -55,6 +61,7 @@ class PrometheusMetrics:
         streams = self._gauge("skyflo_streams_open", "Event streams that clients have open on this process.", ("kind",))
         for kind, count in open_streams.items():
             streams.labels(kind).set_function(count)
+        self._gauge("skyflo_runs_executing", "Runs that this process executes.").set_function(executing)
         self._lag = self._histogram(
             "skyflo_event_loop_lag_seconds", "How late a timer of the event loop ran.", LAG_BUCKETS
         )

@@ -1,12 +1,13 @@
 """Claim runs, renew their leases, and give them up before another worker may take over (`protocol.md` 7)."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.errors import StoreUnavailable
 from src.api.ports import Clock, Store, Transaction
-from src.api.schemas.query import Assign, Increment, Now, Where, lt
+from src.api.schemas.query import Assign, Increment, Now, Where, gt, lt
 from src.api.schemas.records import Run
 from src.api.services.lease import Lease
 
@@ -40,9 +41,10 @@ class Leases:
     settings: LeaseSettings
 
     async def claim(self, run_id: str) -> Lease | None:
-        """Claim a queued run, or one whose lease has expired; None if the run is neither.
+        """Claim a queued run, or one whose lease has expired or was released; None if the run is none of these.
 
-        Only an expired lease counts as a restart, not one that was released at shutdown.
+        Only an expired lease counts as a restart, not one that was released at shutdown. A caller that is cancelled
+        meanwhile leaves no claim behind.
         """
         sent = self.clock.monotonic()
 
@@ -65,13 +67,28 @@ class Leases:
             expired: Where = {"id": run_id, "state": "running", "lease_until": lt(await tx.now())}
             return await tx.change(Run, expired, restarts=Increment(1), **claimed)
 
-        run = await self.store.transaction(body)
+        claiming = asyncio.ensure_future(self.store.transaction(body))
+        try:
+            run = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await self._undo(claiming, sent)
+            raise
         if run is None:
             return None
         lease = Lease(run, self.clock, self.settings.lease, sent)
         if run.stop_at is not None:
             lease.stop()
         return lease
+
+    async def _undo(self, claiming: "asyncio.Future[Run | None]", sent: float) -> None:
+        """Release the run that a cancelled claim may have got. Nobody would renew its lease."""
+        try:
+            run = await claiming
+        except StoreUnavailable as error:
+            logger.warning(error.detail, extra={"action": "run.claim_failed"})
+            return
+        if run is not None:
+            await self.release(Lease(run, self.clock, self.settings.lease, sent))
 
     async def renew_until_lost(self, lease: Lease) -> None:
         """Renew the lease until cancelled, halted or lost. An unavailable database is retried until the lease ends."""
@@ -89,10 +106,10 @@ class Leases:
     async def release(self, lease: Lease) -> None:
         """Let other workers claim the run at once, when this process shuts down. The fence stays as it is.
 
-        A run with a change in flight is not released: its result may still arrive here.
+        A run with a change in flight is not released before the change has ended: its result may still arrive here.
         """
-        if lease.change_in_flight:
-            return
+        if lease.change_in_flight is not None:
+            await asyncio.wait([lease.change_in_flight])
         owned: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running"}
         try:
             await self.store.transaction(lambda tx: tx.change(Run, owned, lease_until=RELEASED), upkeep=True)
@@ -103,7 +120,9 @@ class Leases:
         sent = self.clock.monotonic()
 
         async def body(tx: Transaction) -> Run | None:
-            owned: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running"}
+            # A renewal that waited for the database while the run was released must not take it back.
+            held = gt(RELEASED)
+            owned: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running", "lease_until": held}
             return await tx.change(Run, owned, lease_until=Now(self.settings.duration_ms))
 
         run = await self.store.transaction(body, upkeep=True)

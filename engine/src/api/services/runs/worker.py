@@ -1,4 +1,4 @@
-"""Claim queued runs, keep their leases, and execute them."""
+"""Claim queued runs, keep their leases, execute them, and offer those that a shutdown leaves to other processes."""
 
 import asyncio
 import logging
@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from skyflo_common.logs import log_context
 from skyflo_common.tracing import conventions
 from src.api.errors import EngineError, RunFenced, StoreUnavailable
-from src.api.ports import NoTracing, Store, Tracing
+from src.api.ports import NoTracing, QueuedRun, Store, Tracing
 from src.api.schemas.records import Run
 from src.api.services.background import BackgroundTasks, run_in_background
 from src.api.services.lease import Lease
 from src.api.services.runs.completion import RunCompletion, RunResult
 from src.api.services.runs.leases import Leases
+from src.api.services.runs.slots import RunSlots
 from src.api.services.runs.stop import watch_for_stop
 from src.api.services.streaming.watcher import RunWatcher
 
@@ -21,7 +22,6 @@ __all__ = ["ExecuteRun", "Recover", "Worker"]
 
 logger = logging.getLogger(__name__)
 
-MAX_CONCURRENT_RUNS = 100
 _CRASHED = "The engine failed while it worked on this. The work done so far is shown above; ask again to go on."
 _RESTARTED_TOO_OFTEN = "The engine died too often while working on this run, so it was given up."
 
@@ -34,7 +34,10 @@ Recover = Callable[[Lease], Awaitable[None]]
 
 @dataclass(slots=True)
 class Worker:
-    """Execute this process's runs in the background, at most `MAX_CONCURRENT_RUNS` at a time."""
+    """Execute this process's runs in the background, as many at a time as there are `slots`.
+
+    `offer` tells other processes of a run that this one leaves to them.
+    """
 
     store: Store
     leases: Leases
@@ -43,28 +46,51 @@ class Worker:
     tasks: BackgroundTasks
     recover: Recover
     execute: ExecuteRun
+    offer: Callable[[QueuedRun], None]
+    slots: RunSlots = field(default_factory=RunSlots)
     tracing: Tracing = field(default_factory=NoTracing)
-    _slots: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_RUNS))
     _waiting: set[str] = field(init=False, default_factory=set)
+    _closed: bool = field(init=False, default=False)
+
+    def close(self) -> None:
+        """Claim nothing from now on: this process stops, and what it is still asked to execute goes to others."""
+        self._closed = True
 
     def wake(self, run_id: str) -> None:
         """Try to claim the run and execute it, in the background.
 
-        Safe to call for any run any number of times: only a successful claim has an effect.
+        Safe to call for any run any number of times: only a successful claim has an effect. Without a free slot the run
+        waits here, and is offered to others.
         """
-        if run_id not in self._waiting:
-            self._waiting.add(run_id)
-            parent = self.tracing.trace_parent()
-            _ = self.tasks.spawn(self._run_when_free(run_id, parent), name=f"run {run_id}")
+        run = QueuedRun(run_id, self.tracing.trace_parent())
+        if not self.slots.free:
+            self.offer(run)
+        self._start(run)
 
-    async def _run_when_free(self, run_id: str, parent: str) -> None:
-        async with self._slots:
-            self._waiting.discard(run_id)
-            with log_context(run_id=run_id):
-                try:
-                    await self._claim_and_execute(run_id, parent)
-                except EngineError as error:
-                    logger.warning(error.detail, extra={"action": "run.left", "run_id": run_id, "code": error.code})
+    def take_offer(self, run: QueuedRun) -> None:
+        """Try to claim a run that another process offers. A process without a free slot leaves it to others."""
+        if self.slots.free:
+            self._start(run)
+
+    def _start(self, run: QueuedRun) -> None:
+        if self._closed:
+            self.offer(run)
+        elif run.run_id not in self._waiting:
+            self._waiting.add(run.run_id)
+            _ = self.tasks.spawn(self._run_when_free(run), name=f"run {run.run_id}")
+
+    async def _run_when_free(self, run: QueuedRun) -> None:
+        try:
+            async with self.slots.take():
+                self._waiting.discard(run.run_id)
+                with log_context(run_id=run.run_id):
+                    await self._claim_and_execute(run.run_id, run.trace_parent)
+        except EngineError as error:
+            logger.warning(error.detail, extra={"action": "run.left", "run_id": run.run_id, "code": error.code})
+        except asyncio.CancelledError:
+            # This process stops. Without the offer, others would find the run only in their next sweep.
+            self.offer(run)
+            raise
 
     async def _claim_and_execute(self, run_id: str, parent: str) -> None:
         lease = await self.leases.claim(run_id)
@@ -82,8 +108,16 @@ class Worker:
             try:
                 await self._execute(lease, lease.run)
             except asyncio.CancelledError:
-                await self.leases.release(lease)
+                if lease.change_in_flight is not None:
+                    _ = self.tasks.spawn_protected(self._release_later(lease), name=f"release {lease.run_id}")
+                else:
+                    await self.leases.release(lease)
                 raise
+
+    async def _release_later(self, lease: Lease) -> None:
+        """Release the run once its change has ended, within the time that a shutdown gives to changes in flight."""
+        await self.leases.release(lease)
+        self.offer(QueuedRun(lease.run_id))
 
     async def _execute(self, lease: Lease, run: Run) -> None:
         try:

@@ -201,9 +201,10 @@ class Ledger:
         lease.check()
         started = await self._start(lease, call)
         if started is not None:
-            lease.change_in_flight = True
-            await asyncio.shield(self.tasks.spawn_protected(self._send_change(call, started), name=f"change {call.id}"))
-            lease.change_in_flight = False
+            change = self.tasks.spawn_protected(self._send_change(call, started), name=f"change {call.id}")
+            lease.change_in_flight = change
+            await asyncio.shield(change)
+            lease.change_in_flight = None
 
     async def _start(self, lease: Lease, call: Call) -> StartedExecution | None:
         nonce = self.ids.new()

@@ -1,0 +1,42 @@
+"""Settings of the database and of Redis, and of the part of the engine that a process runs on them."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+__all__ = ["EngineRole", "StorageSettings"]
+
+EngineRole = Literal["all", "api", "worker"]
+"""`api` serves HTTP, `worker` executes runs, `all` does both."""
+
+_PARTS = {"api": "serves HTTP without executing runs", "worker": "executes runs without serving people"}
+
+
+class StorageSettings(BaseSettings):
+    """The part of `Settings` that says where the engine keeps its state, and what this process does."""
+
+    data_dir: Path = Path(".data")
+    postgres_database_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://", repr=False)
+    db_pooler: Literal["auto", "none", "session", "transaction"] = "auto"
+    """The mode of a connection pooler in front of PostgreSQL; `auto` finds it out at the start."""
+
+    enable_postgres_checkpointer: bool = True
+    checkpointer_database_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://", repr=False)
+    redis_url: str | None = Field(default=None, pattern=r"^(rediss?|unix)://", repr=False)
+
+    engine_role: EngineRole = "all"
+    """Must follow the settings that it needs."""
+
+    @field_validator("engine_role")
+    @classmethod
+    def _check_shared_services(cls, value: EngineRole, info: ValidationInfo) -> EngineRole:
+        needed = ("postgres_database_url", "redis_url")
+        missing = [name.upper() for name in needed if info.data.get(name, "") is None]
+        if value != "all" and missing:
+            raise ValueError(
+                f"is {value}: this process {_PARTS[value]}, and meets the others on one PostgreSQL and one Redis. Set "
+                f"{' and '.join(missing)} too, or run everything in one process with ENGINE_ROLE=all (skyflo up)"
+            )
+        return value

@@ -40,7 +40,7 @@ class Record:
     """What all people saw. `problems` are sentences; none is the aim."""
 
     runs: dict[str, str] = field(default_factory=dict)
-    """The last state that the stream of each run told, by its id."""
+    """The last state that the stream of each run reported, by its id."""
 
     decided: dict[str, str] = field(default_factory=dict)
     """`approved`, `denied` or `stopped`, by the id of the call."""
@@ -104,7 +104,7 @@ class _Talk:
         return bool(self.run_id)
 
     async def _follow(self) -> bool:
-        """Read on from the last event. Returns whether the run rests, and the stream has told so."""
+        """Read on from the last event. Returns whether the run rests, and the stream has reported so."""
         if self._told() == await self._state():
             return True
         headers = {"Last-Event-ID": f"{self.run_id}:{self.seen}"} if self.seen else {}

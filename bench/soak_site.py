@@ -74,7 +74,7 @@ class Engine:
 
 @dataclass
 class SoakSite:
-    """The first engine is never ended, so that its memory tells something. `database` leads past the proxy."""
+    """The first engine is never ended, so that its memory can be measured. `database` leads past the proxy."""
 
     engines: list[Engine]
     balancer: TcpProxy

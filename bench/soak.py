@@ -191,10 +191,12 @@ def main() -> int:
         soak = Soak(site, options.minutes * 60)
         asyncio.run(soak.run(options.people))
         counts, audit = check_record(soak), check_audit(soak)
+        errors = [each for engine in site.engines for each in engine.read_internal_errors()]
     memory = measure_memory(soak.memory)
     problems = list(soak.record.problems)
     if memory and memory["last quarter"] > MAX_GROWTH * memory["first quarter"]:
         problems.append(f"memory grew from {memory['first quarter']} to {memory['last quarter']} MB")
+    problems += [f"a request was answered with 500: {each}" for each in errors]
     if audit != "intact":
         problems.append(f"the audit log is {audit}")
     result = {

@@ -12,7 +12,7 @@ _INTRO = """`make soak` writes this section. People ask, follow their answers, a
 at three engines on one PostgreSQL and one Redis. Meanwhile one part after the other fails. At the end the database, the
 tool server's count of effects and the audit log are compared with what the people saw. A problem is a run that is lost or
 has not ended, a text with a piece missing or told twice, a stream that ended otherwise than the record says, or a change
-that ran twice, ran without its approval, or is recorded wrongly."""  # noqa: E501
+that ran twice, ran without its approval, or is recorded wrongly, or a request that was answered with 500."""  # noqa: E501
 _FILE = Path(__file__).parent / "soak.json"
 
 

@@ -1,6 +1,7 @@
 """The installation of the soak: three engines behind a load balancer, and what they depend on; all of it can break."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,9 @@ __all__ = ["Engine", "SoakSite", "open_site"]
 ENGINES = 3
 RESTART_SECONDS = 120.0
 FROZEN_SECONDS = 10.0
+INTERNAL_ERROR = "action=http.fault"
+MAX_LINES = 200
+_LOG_ENTRY = re.compile(r"\d{4}-\d\d-\d\d ")
 SCRIPT = Script(
     rules=[
         Rule(when=When(user="^soak$"), reply=Reply(steps=[Step(text=LONG_ANSWER, delay=0.5)])),
@@ -70,6 +74,20 @@ class Engine:
     def end(self) -> None:
         if self.process is not None:
             self.process.end()
+
+    def read_internal_errors(self) -> Iterator[str]:
+        """Yield the log's lines about each request that was answered with 500."""
+        for log in sorted(self.folder.glob(f"{self.name}-*.log")):
+            lines: list[str] = []
+            for line in log.read_text(errors="replace").splitlines():
+                if _LOG_ENTRY.match(line):
+                    if lines:
+                        yield "\n".join(lines)
+                    lines = [line] if INTERNAL_ERROR in line else []
+                elif lines and len(lines) < MAX_LINES:
+                    lines.append(line)
+            if lines:
+                yield "\n".join(lines)
 
 
 @dataclass

@@ -196,7 +196,9 @@ def main() -> int:
     problems = list(soak.record.problems)
     if memory and memory["last quarter"] > MAX_GROWTH * memory["first quarter"]:
         problems.append(f"memory grew from {memory['first quarter']} to {memory['last quarter']} MB")
-    problems += [f"a request was answered with 500: {each}" for each in errors]
+    if answers := soak.record.counts["answer 500"]:
+        problems.append(f"{answers} requests were answered with 500")
+    problems += [f"a request failed inside an engine: {each}" for each in errors]
     if audit != "intact":
         problems.append(f"the audit log is {audit}")
     result = {

@@ -76,7 +76,7 @@ class Engine:
             self.process.end()
 
     def read_internal_errors(self) -> Iterator[str]:
-        """Yield the log's lines about each request that was answered with 500."""
+        """Yield the log's lines about each request that failed inside the engine."""
         for log in sorted(self.folder.glob(f"{self.name}-*.log")):
             lines: list[str] = []
             for line in log.read_text(errors="replace").splitlines():

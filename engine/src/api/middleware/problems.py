@@ -1,5 +1,6 @@
 """Render every error as RFC 9457 `application/problem+json`."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.api.errors import EngineError
+from src.api.errors import EngineError, Unavailable
 from src.api.schemas.base import JsonObject
 
 __all__ = ["ProblemRenderer", "render_http_error", "render_validation_error"]
@@ -22,6 +23,8 @@ __all__ = ["ProblemRenderer", "render_http_error", "render_validation_error"]
 logger = logging.getLogger(__name__)
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+_STOPPING = "The engine is stopping. Send the request again: another engine, or this one after its start, answers it."
 
 _SENTENCES = {
     400: "The request could not be read. Check that its body is what its content type says.",
@@ -53,6 +56,11 @@ class ProblemRenderer:
 
         try:
             await self._app(scope, receive, send_and_mark)
+        except asyncio.CancelledError:
+            # At its end uvicorn cancels what its clients still wait for, and would answer 500 in plain text.
+            if not started:
+                await _render_engine_error(Unavailable(_STOPPING), scope)(scope, receive, send)
+            raise
         except EngineError as error:
             answer = self._redirect_to_page(error, scope) or _render_engine_error(error, scope)
         except Exception:  # the HTTP error renderer: the last place that can turn an error into a response

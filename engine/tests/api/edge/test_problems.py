@@ -1,12 +1,15 @@
 """Invalid requests get a 4xx problem with a detail to act on."""
 
+import asyncio
 import json
 import logging
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from src.api.middleware.drain import MAX_BYTES
+from src.api.middleware.problems import ProblemRenderer
 from src.api.services.tools.catalog import ToolCatalog
 from tests.support.app import RunningApp, check_problem
 
@@ -150,3 +153,25 @@ async def test_responses_have_headers_and_requests_are_logged(
     assert "secret-question" not in lines[0]
     assert "\n" not in lines[1]
     assert odd.headers["x-request-id"] != "a b\tc"
+
+
+async def test_request_that_a_stop_cuts_off_is_unavailable_and_not_an_internal_error() -> None:
+    """uvicorn cancels what runs at the end of its grace period, and answers 500 to a request without a response."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def hang(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    scope = {"type": "http", "path": "/api/v1/agent/stop", "headers": []}
+    request = asyncio.create_task(ProblemRenderer(hang, {})(scope, receive, send))
+    await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == (503, "unavailable")

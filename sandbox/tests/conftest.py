@@ -47,11 +47,16 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.fixture(scope="session")
-def namespaces(backend: Backend) -> Iterator[NamespaceFactory]:
-    """Create namespaces, and delete them later. A real cluster needs long for that, so there it happens at the end."""
+def namespaces(backend: Backend, request: pytest.FixtureRequest) -> Iterator[NamespaceFactory]:
+    """Create namespaces, and delete them later. A real cluster needs long for that, so there it happens at the end.
+
+    A cluster that the tests started is stopped with all of its namespaces, perhaps by now.
+    """
     factory = NamespaceFactory(backend)
+    is_thrown_away = backend.is_real and request.getfixturevalue("cluster").audit_log is not None
     yield factory
-    factory.delete_released()
+    if not is_thrown_away:
+        factory.delete_released()
 
 
 @pytest.fixture(scope="session")

@@ -125,12 +125,16 @@ def telling(order: str, answer: Answer) -> set[str]:
     return {event["tool"] for event in answer.all("tool.result") if order in json.dumps(event["result"])}
 
 
+FRAMES = {"tool": "<tool-result call=", "user": "<transcript>\n"}
+"""How messages to the model begin that hold what tools returned, by role."""
+
+
 def outside_of_results(product: Product, order: str) -> list[str]:
-    """Return messages to the model that contain the order outside a tool result's frame."""
+    """Return messages to the model that contain the order outside the frame of a tool result or of a transcript."""
     sent = [Conversation.model_validate(asked.body) for asked in product.model.requests]
     held = [message for request in sent for message in request.messages if order in message.text]
     assert held
-    return [str(one) for one in held if one.role != "tool" or not one.text.startswith("<tool-result call=")]
+    return [str(one) for one in held if not one.text.startswith(FRAMES.get(one.role, ()))]
 
 
 HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {{name: {n}}}\n"

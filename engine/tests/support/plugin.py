@@ -22,6 +22,7 @@ from tests.support.garbage import keep_from_garbage_collection
 from tests.support.helm3 import helm3_binary as helm3
 from tests.support.image_store import ImageStore, built_images
 from tests.support.oidc_provider import Provider, oidc_provider
+from tests.support.pgbouncer import pgbouncer
 from tests.support.prometheus import prometheus
 from tests.support.registry import oci_registry as oci_registry_service
 from tests.support.services import Cluster, PostgresServer, RedisServer, UnavailableError
@@ -327,7 +328,7 @@ def start_pgbouncer() -> Iterator[Callable[..., ExitStack]]:
 
         def start(url: str, mode: str, port: int, **options: int) -> ExitStack:
             one = every.enter_context(ExitStack())
-            _start_or_skip("PgBouncer", one, services.pgbouncer(url, mode, port=port, **options))
+            _start_or_skip("PgBouncer", one, pgbouncer(url, mode, port=port, **options))
             return one
 
         yield start

@@ -112,7 +112,7 @@ def initialise_postgres(binaries: Path, folder: Path, user: str | None) -> str:
     password = secrets.token_urlsafe(16)
     secret = folder / "password"
     secret.write_text(password)
-    _change_owner(secret, user)
+    change_owner(secret, user)
     command = [str(binaries / "initdb"), f"--pgdata={folder}/data", "--username=postgres", f"--pwfile={secret}"]
     command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
     done = subprocess.run(command, user=user, cwd=folder, capture_output=True, text=True, check=False)
@@ -153,7 +153,7 @@ def _postgres_wheel(folder: Path, user: str | None) -> Path:
         if source.exists():
             shutil.copytree(source, folder / "wheel" / source.relative_to(package.parent), symlinks=True)
     for path in (folder / "wheel", *(folder / "wheel").rglob("*")):
-        _change_owner(path, user)
+        change_owner(path, user)
     return folder / "wheel" / package.name / "pginstall" / "bin"
 
 
@@ -168,38 +168,6 @@ def answers_postgres(url: str) -> bool:
 
 
 # -- PgBouncer
-
-
-@contextmanager
-def pgbouncer(url: str, mode: str = "transaction", *, port: int | None = None, **options: int) -> Iterator[str]:
-    """Start a PgBouncer in front of a PostgreSQL server; yield the URL of the same database behind it.
-
-    Args:
-        url: the database's URL.
-        mode: PgBouncer's `pool_mode`.
-        port: the port to listen on; without it, a free one.
-        options: further settings of PgBouncer.
-
-    Raises:
-        UnavailableError: there is no binary, or the pooler did not start.
-    """
-    binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-    if binary is None:
-        raise UnavailableError("no PgBouncer: install it (apt-get install pgbouncer)")
-    user, server, chosen = unprivileged_user(), urlsplit(url), port or free_port()
-    with temporary_folder("pgbouncer", user) as folder:
-        users, config = folder / "users.txt", folder / "pgbouncer.ini"
-        users.write_text(f'"{server.username}" "{server.password}"\n')
-        given = {"listen_addr": "127.0.0.1", "listen_port": chosen, "auth_type": "trust", "auth_file": users}
-        given |= {"unix_socket_dir": "", "pool_mode": mode, "max_client_conn": 200, "default_pool_size": 5, **options}
-        lines = [f"{name} = {value}" for name, value in given.items()]
-        databases = f"[databases]\n* = host={server.hostname} port={server.port}\n"
-        config.write_text("\n".join([databases, "[pgbouncer]", *lines, ""]))
-        for file in (users, config):
-            _change_owner(file, user)
-        behind = urlunsplit(server._replace(netloc=f"{server.username}:{server.password}@127.0.0.1:{chosen}"))
-        with run_service(GuardedProcess(str(folder), (binary, str(config)), user), lambda: answers_postgres(behind)):
-            yield behind
 
 
 # -- Redis
@@ -370,14 +338,14 @@ def _pause(guard_process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def temporary_folder(name: str, user: str | None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"skyflo-{name}-"))
-    _change_owner(folder, user)
+    change_owner(folder, user)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _change_owner(path: Path, user: str | None) -> None:
+def change_owner(path: Path, user: str | None) -> None:
     if user is not None:
         shutil.chown(path, user)
 

@@ -162,6 +162,9 @@ def _check_helm(arguments: Sequence[str]) -> None:
 
 
 def _check_docker(arguments: Sequence[str]) -> None:
+    if arguments[0] in ("tag", "push"):
+        assert arguments[1].rpartition("/")[2].startswith(("skyflo-engine:", "skyflo-tools:")), arguments
+        return
     options = dict(pairwise(arguments))
     compose = yaml.safe_load((PROJECT / options["-f"]).read_text())
     profiles = {profile for service in compose["services"].values() for profile in service.get("profiles", ())}

@@ -18,8 +18,8 @@ from tests.support.waiting import eventually
 
 STATEMENTS = {
     "hello": {"sqlite": 33, "postgres": 35},
-    "look": {"sqlite": 60, "postgres": 62},
-    "change x": {"sqlite": 109, "postgres": 111},
+    "look": {"sqlite": 61, "postgres": 63},
+    "change x": {"sqlite": 110, "postgres": 112},
 }
 """The most statements from a message to the end of its run, without BEGIN, COMMIT and SQLite's own clock."""
 

@@ -170,7 +170,10 @@ class ToolServer(Protocol):
         """Return what the servers list and can't be offered."""
 
     async def call(self, request: ToolRequest, progress: Progress | None = None) -> ToolReply:
-        """Send at most one request. Cancelling it cancels a read; a granted change continues."""
+        """Send a change at most once, and a read again if it met a closed connection.
+
+        Cancelling it cancels a read; a granted change continues.
+        """
 
     async def preview(
         self, spec: ToolSpec, args: str, impersonate_user: ImpersonatedUser | None = None

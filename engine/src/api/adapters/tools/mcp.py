@@ -129,7 +129,7 @@ class McpToolServers:
                     await asyncio.gather(*(event.wait() for event in events))
 
     async def call(self, request: ToolRequest, progress: Progress | None = None) -> ToolReply:
-        """Send at most one request. Only a cancellation raises.
+        """Send a change at most once, and a read again if it met a closed connection. Only a cancellation raises.
 
         Cancelling it cancels a read, at the server too. A call with a grant continues in its own task until its end or
         its deadline, even if the caller is gone: a caller that must record the reply shields its waiting.

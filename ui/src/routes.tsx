@@ -39,14 +39,16 @@ const page = (load: () => Promise<{ default: ComponentType }>) => {
   return { page: Component, preload }
 }
 
+const inbox = page(() => import('./pages/Inbox/Inbox'))
+
 /** Every page but the chat, which is part of the first load. Each is a file of its own, loaded when it is needed. See README.md, "How to add a page". */
 export const routes: AppRoute[] = [
   {
     path: '/approvals',
-    ...page(() => import('./pages/Inbox/Inbox')),
+    ...inbox,
     nav: { label: 'Approvals', icon: InboxIcon, place: 'top' },
   },
-  { path: '/approvals/:callId', match: APPROVAL_PATH, ...page(() => import('./pages/Inbox/Inbox')) },
+  { path: '/approvals/:callId', match: APPROVAL_PATH, ...inbox },
   {
     path: '/history',
     ...page(() => import('./pages/History/History')),

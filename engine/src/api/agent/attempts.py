@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import cache
 
 from skyflo_common.tool_schemas import shorten_schema
 from skyflo_common.tracing import conventions
@@ -18,7 +19,7 @@ from src.api.agent.context import (
     UnfinishedGeneration,
     unless_halted,
 )
-from src.api.agent.context_window import fit, tokens_of_tools
+from src.api.agent.context_window import Count, fit, tokens_of_tools
 from src.api.agent.streaming_message import StreamingMessage
 from src.api.agent.tool_call_assembler import CallAssembler
 from src.api.errors import (
@@ -182,12 +183,13 @@ class TurnAttempts:
             FunctionSpec(spec.name, spec.description, shorten_schema(spec.input_schema)) for spec in self.specs.values()
         ]
 
+        @cache  # planning a summary and fitting the messages count the same texts
         def count(text: str) -> int:
             return model.count_tokens(name, text)
 
         system = prompts.system_prompt(context.facts)
         reserve = min(ANSWER_RESERVE, model.context_window(name) // 4) + tokens_of_tools(tools, count)
-        history, chat = await self._compact(reserve + count(system))
+        history, chat = await self._compact(reserve + count(system), count)
         summary = None
         if history.summary is not None:
             system += prompts.summary_note(history.summary.messages)
@@ -198,10 +200,10 @@ class TurnAttempts:
         fitting = fit(messages, window=model.context_window(name), reserve=reserve, count=count, summary=summary)
         return ModelRequest(name, fitting, tools, context.temperature)
 
-    async def _compact(self, fixed: int) -> tuple[History, list[ChatMessage]]:
+    async def _compact(self, fixed: int, count: Count) -> tuple[History, list[ChatMessage]]:
         """Return the conversation, summarised if it has to be. The time that takes is not the turn's."""
         began = self.context.clock.monotonic()
-        compacted = await compact_history(self.context, fixed)
+        compacted = await compact_history(self.context, fixed, count)
         self.deadline += self.context.clock.monotonic() - began
         return compacted
 

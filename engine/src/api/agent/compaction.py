@@ -13,6 +13,7 @@ from skyflo_common.tracing import conventions
 from src.api.agent import prompts
 from src.api.agent.compaction_plan import CompactionPlan, ContextSize, plan_compaction, summary_tokens
 from src.api.agent.context import CompactionResult, History, RunContext, unless_halted
+from src.api.agent.context_window import Count
 from src.api.agent.history import build_entries
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout
 from src.api.ports import (
@@ -48,10 +49,11 @@ class _Answer:
     end: Finished | None = None
 
 
-async def compact_history(context: RunContext, fixed: int) -> tuple[History, list[ChatMessage]]:
+async def compact_history(context: RunContext, fixed: int, count: Count) -> tuple[History, list[ChatMessage]]:
     """Return the conversation and the model's view of it, with older messages summarised if it nears the window.
 
-    `fixed` are the tokens of everything besides messages. Raises `BudgetReached`, `RunStopped` or `RunFenced`.
+    `fixed` are the tokens of everything besides messages, `count` returns those of a text. Raises `BudgetReached`,
+    `RunStopped` or `RunFenced`.
     """
     state, name = context.compaction, context.model_name
     history = await context.session.history()
@@ -60,9 +62,7 @@ async def compact_history(context: RunContext, fixed: int) -> tuple[History, lis
         if state.has_failed or not state.percent:
             break
         size = ContextSize(context.model.context_window(name), fixed, state.percent)
-        plan = plan_compaction(
-            history, built, context.lease.run_id, size, lambda text: context.model.count_tokens(name, text)
-        )
+        plan = plan_compaction(history, built, context.lease.run_id, size, count)
         if plan is None:
             break
         result = await unless_halted(context.lease, _summarise(context, history, plan, size.window))

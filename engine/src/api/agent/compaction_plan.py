@@ -1,10 +1,10 @@
 """Choose which of a conversation's oldest messages a summary replaces (`docs/adr/0049-context-compaction.md`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.agent.context import History, SummaryCoverage
-from src.api.agent.context_window import shorten, tokens_of_message
+from src.api.agent.context_window import Count, shorten, tokens_of_message
 from src.api.ports import ChatMessage
 from src.api.schemas.records import Message
 from src.api.schemas.states import UNSETTLED
@@ -18,8 +18,6 @@ RESULT_LIMIT = 8_000
 OPEN_OUTCOMES = frozenset({*UNSETTLED, "unknown"})
 SHORTEST_TEXT = 800
 _PROMPT_TOKENS = 1_000
-
-Count = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from src.api.ports import ChatMessage, FunctionSpec
 from src.api.utils.canonical import canonical
 
-__all__ = ["fit", "shorten", "tokens_of_message", "tokens_of_tools"]
+__all__ = ["Count", "fit", "shorten", "tokens_of_message", "tokens_of_tools"]
 
 RESULT_LIMIT = 24_000
 SHORTEST_RESULT = 800

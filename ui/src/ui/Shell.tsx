@@ -12,7 +12,9 @@ import { Dialog } from './Dialog'
 import { SandboxStrip } from './SandboxStrip'
 import css from './Shell.module.css'
 import { useShortcuts } from './shortcuts'
+import { usePageScroll } from './usePageScroll'
 import { useWaiting } from './useWaiting'
+import { useWide } from './useWide'
 import { You } from './You'
 
 const { Component: Palette, preload: preloadPalette } = deferred(() => import('./Palette'))
@@ -24,8 +26,11 @@ export function Shell({ children }: { children: ReactNode }) {
   const [at, go] = useLocation()
   const [opened, setOpened] = useState<{ what: 'palette' | 'keyboard' | 'menu'; at: string } | null>(null)
   const waiting = useWaiting()
+  const wide = useWide()
   const open = opened?.at === at ? opened.what : null // going elsewhere closes it
   const setOpen = (what: 'palette' | 'keyboard' | 'menu' | null) => setOpened(what && { what, at })
+
+  const page = usePageScroll(wide && at.startsWith(APPROVALS) ? APPROVALS : at)
 
   usePreloading()
   useControlK(() => setOpen('palette'))
@@ -66,7 +71,9 @@ export function Shell({ children }: { children: ReactNode }) {
       </header>
       <div className={css.content}>
         <SandboxStrip />
-        <div className={css.page}>{children}</div>
+        <div className={css.page} ref={page}>
+          {children}
+        </div>
       </div>
       {open === 'palette' && (
         <Suspense>

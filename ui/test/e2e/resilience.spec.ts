@@ -1,6 +1,6 @@
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { launch, open } from './browser'
+import { launch, open, PATIENCE_MS } from './browser'
 import { approve, ask, card, status } from './chat'
 import { Engine } from './engine'
 import { servePage, type ServedPage } from './page'
@@ -94,11 +94,22 @@ test('fifty changes wait in the inbox: the last one is reached and decided, and 
   await rows.nth(49).waitFor()
   const last = await rows.nth(49).getAttribute('href')
   await rows.nth(49).click()
+  await expect.poll(() => isInView(card(page)), { timeout: PATIENCE_MS }).toBe(true)
   await approve(page)
   await status(page, 'Done').waitFor()
   await page.locator(`a[href="${last}"]`).waitFor({ state: 'detached' })
   expect(await rows.count()).toBeGreaterThanOrEqual(49)
 })
+
+test('a change far down in the inbox of a phone is shown from its top', async () => {
+  const { page } = await open(browser, `${served.url}/approvals`, { width: 360 })
+  await page.getByRole('list', { name: 'Changes' }).getByRole('link').nth(40).click()
+  await expect.poll(() => isInView(card(page)), { timeout: PATIENCE_MS }).toBe(true)
+})
+
+/** Whether the element's top can be seen without scrolling. */
+const isInView = (element: Locator): Promise<boolean> =>
+  element.evaluate((shown) => shown.getBoundingClientRect().top >= 0 && shown.getBoundingClientRect().top < innerHeight)
 
 /** The conversation's text, once its Markdown is set. */
 async function formatted(page: Page): Promise<string> {

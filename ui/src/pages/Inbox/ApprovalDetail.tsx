@@ -11,7 +11,7 @@ import { ErrorState } from '../../ui/ErrorState'
 import { Skeleton } from '../../ui/Skeleton'
 import { inbox } from '../../words/en/inbox'
 import css from './Inbox.module.css'
-import { useWide } from './useWide'
+import { useWide } from '../../ui/useWide'
 
 /** One approval: the same card as in the conversation, decided here. */
 export function ApprovalDetail({ callId }: { callId: string }) {

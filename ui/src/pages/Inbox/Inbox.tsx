@@ -13,7 +13,7 @@ import { InboxList } from './InboxList'
 import { NothingHere } from './NothingHere'
 import { NotifyMe } from './NotifyMe'
 import { useInbox, useInboxCounts, type InboxTab } from './useInbox'
-import { useWide } from './useWide'
+import { useWide } from '../../ui/useWide'
 
 const TABS: InboxTab[] = ['pending', 'unknown', 'decided', 'expired']
 

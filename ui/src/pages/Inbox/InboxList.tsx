@@ -1,4 +1,5 @@
 import { ChevronRight } from 'lucide-react'
+import { useEffect, useRef } from 'react'
 import { Link, useLocation } from 'wouter'
 import { Risk } from '../../cards/Risk'
 import { StatusPill } from '../../cards/StatusPill'
@@ -39,9 +40,13 @@ export function InboxList({ approvals, chosen }: Props) {
 function Item({ view, chosen }: { view: ApprovalView; chosen: boolean }) {
   const approval = approvalFromView(view)
   const status = statusOf(view)
+  const link = useRef<HTMLAnchorElement>(null)
+  useEffect(() => {
+    if (chosen) link.current?.scrollIntoView({ block: 'nearest' })
+  }, [chosen])
   const about = [clusterOf(view), approval.requester?.name].filter((part) => part !== null && part !== undefined)
   return (
-    <Link href={`/approvals/${view.call_id}`} className={css.item} aria-current={chosen ? 'true' : undefined}>
+    <Link ref={link} href={`/approvals/${view.call_id}`} className={css.item} aria-current={chosen ? 'true' : undefined}>
       <span className={css.what}>
         <b>{visible(approval.preview?.summary ?? view.title)}</b>
         <small>

@@ -17,7 +17,7 @@ import pytest
 from tests.guarantees import PROMISES
 from tests.support import page_project as page_tools
 from tests.support import services
-from tests.support.examples import load_fast_profile
+from tests.support.fast import configure_fast, is_slow_folder, keep_fast
 from tests.support.garbage import keep_from_garbage_collection
 from tests.support.helm3 import helm3_binary as helm3
 from tests.support.image_store import ImageStore, built_images
@@ -48,30 +48,9 @@ KEPT_PREFIXES = (
     "npm_config_",
 )
 
-
-SERVICES = frozenset(
-    {
-        "postgres_server",
-        "shared_redis",
-        "start_redis",
-        "start_pgbouncer",
-        "cluster",
-        "node_cluster",
-        "rollouts_cluster",
-        "prometheus_url",
-        "helm3_binary",
-        "image_store",
-        "provider",
-        "engine_pool",
-    }
-)
-"""Fixtures that start another process."""
-
 IN_ORDER = "tests_in_order"
 CLUSTER = pytest.StashKey[ExitStack]()
 """What stops the cluster that the session's tests share."""
-
-SLOW_FOLDERS = frozenset({"crash", "e2e", "cli", "api", "contract"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,14 +61,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "promise(*ids): promises of engine/tests/guarantees.py that the test holds us to"
     )
-    config.addinivalue_line("markers", "processes: starts other processes, which is too slow for --fast")
     config.addinivalue_line("markers", "whole_suite: says something only when every test is collected")
     _isolate_environment(config)
     _keep_compiled_modules()
     _use_memory_file_system()
     _restore_ctrl_c()
-    if config.getoption("--fast"):
-        load_fast_profile()
+    configure_fast(config)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip the folders without fast tests: importing them takes longer than running the fast ones."""
+    return True if config.getoption("--fast") and is_slow_folder(collection_path) else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -130,7 +112,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 )
             claims[promise].append(item.nodeid)
     if config.getoption("--fast"):
-        _keep_fast(config, items)
+        keep_fast(config, items)
     if not _is_whole_suite(config):
         items[:] = [item for item in items if not item.get_closest_marker("whole_suite")]
     if hasattr(config, "workerinput"):
@@ -142,17 +124,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _uses_cluster(item: pytest.Item) -> bool:
     return "cluster" in getattr(item, "fixturenames", ())
-
-
-def _keep_fast(config: pytest.Config, items: list[pytest.Item]) -> None:
-    fast = [item for item in items if _is_fast(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(fast)])
-    items[:] = fast
-
-
-def _is_fast(item: pytest.Item) -> bool:
-    starts_a_service = SERVICES & set(getattr(item, "fixturenames", ())) or SLOW_FOLDERS & set(item.path.parts)
-    return not starts_a_service and item.get_closest_marker("processes") is None
 
 
 def pytest_collection_finish() -> None:
@@ -186,6 +157,8 @@ def _stop_cluster_after_last_use(session: pytest.Session, nextitem: pytest.Item 
 
 
 def _is_whole_suite(config: pytest.Config) -> bool:
+    if config.getoption("--fast"):
+        return False
     asked = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
     return all(any(root.is_relative_to(path) for path in asked) for root in TEST_ROOTS if root.exists())
 

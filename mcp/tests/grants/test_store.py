@@ -15,7 +15,7 @@ NOW = 1_800_000_000.0
 DONE = GrantOutcome(state="succeeded", effect="done", text="Scaled", structured={"summary": "Scaled"})
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.processes)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[GrantStore]:
     found: GrantStore
     if request.param == "sqlite":

@@ -11,3 +11,10 @@ export const status = (page: Page, word: string): Locator => card(page).getByTex
 
 /** Approve the last card, once it lets itself be approved. */
 export const approve = (page: Page): Promise<void> => card(page).locator('[data-action=approve][aria-disabled=false]').click()
+
+/** Deny the last card. */
+export async function deny(page: Page, reason: string): Promise<void> {
+  await card(page).getByRole('button', { name: 'Deny' }).click()
+  await page.getByLabel('Reason').fill(reason)
+  await page.getByRole('button', { name: 'Deny the change' }).click()
+}

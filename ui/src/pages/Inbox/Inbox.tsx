@@ -28,7 +28,8 @@ export default function Inbox() {
   const { data, error, isPending, refetch, hasNextPage, isFetchingNextPage, fetchNextPage } = useInbox(tab, filter)
   useCardKeys()
 
-  const chosen = callId ?? (wide ? data?.[0]?.call_id : undefined)
+  const first = useFirst(data?.[0]?.call_id, tab, filter)
+  const chosen = callId ?? (wide ? first : undefined)
   if (callId && !wide) {
     return (
       <Page title={inbox.title}>
@@ -59,11 +60,11 @@ export default function Inbox() {
       </div>
       {isPending && <Skeleton lines={5} />}
       {error && <ErrorState error={error} onRetry={() => void refetch()} />}
-      {data?.length === 0 && !hasNextPage && !callId && <NothingHere tab={tab} />}
-      {data && (data.length > 0 || hasNextPage || callId) && (
+      {data?.length === 0 && !hasNextPage && !chosen && <NothingHere tab={tab} />}
+      {data && (data.length > 0 || hasNextPage || chosen) && (
         <div className={css.split}>
           <div className={css.pages}>
-            <InboxList approvals={data} chosen={chosen} />
+            <InboxList approvals={data} chosen={chosen} named={callId} />
             {hasNextPage && <LoadMore busy={isFetchingNextPage} onMore={() => void fetchNextPage()} />}
           </div>
           {wide && chosen && (
@@ -75,4 +76,12 @@ export default function Inbox() {
       )}
     </Page>
   )
+}
+
+/** The change that was the first one when the list was opened, also once it left the list: its outcome is to be seen. */
+function useFirst(now: string | undefined, tab: InboxTab, filter: Filter): string | undefined {
+  const [kept, setKept] = useState<{ id: string; tab: InboxTab; filter: Filter } | null>(null)
+  const fits = kept?.tab === tab && kept.filter === filter
+  if (now !== undefined && !fits) setKept({ id: now, tab, filter })
+  return fits ? kept.id : now
 }

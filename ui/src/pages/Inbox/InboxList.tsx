@@ -15,10 +15,13 @@ import { clusterOf } from './useInbox'
 
 interface Props {
   approvals: ApprovalView[]
+  /** The one that is shown beside the list. */
   chosen: string | undefined
+  /** The one that the address names; its row is scrolled into view. */
+  named: string | undefined
 }
 
-export function InboxList({ approvals, chosen }: Props) {
+export function InboxList({ approvals, chosen, named }: Props) {
   const [, go] = useLocation()
   const step = (by: 1 | -1) => () => {
     const at = approvals.findIndex((one) => one.call_id === chosen) + by
@@ -30,20 +33,20 @@ export function InboxList({ approvals, chosen }: Props) {
     <ul className={css.list} aria-label={inbox.list}>
       {approvals.map((view) => (
         <li key={view.call_id}>
-          <Item view={view} chosen={view.call_id === chosen} />
+          <Item view={view} chosen={view.call_id === chosen} named={view.call_id === named} />
         </li>
       ))}
     </ul>
   )
 }
 
-function Item({ view, chosen }: { view: ApprovalView; chosen: boolean }) {
+function Item({ view, chosen, named }: { view: ApprovalView; chosen: boolean; named: boolean }) {
   const approval = approvalFromView(view)
   const status = statusOf(view)
   const link = useRef<HTMLAnchorElement>(null)
   useEffect(() => {
-    if (chosen) link.current?.scrollIntoView({ block: 'nearest' })
-  }, [chosen])
+    if (named) link.current?.scrollIntoView({ block: 'nearest' })
+  }, [named])
   const about = [clusterOf(view), approval.requester?.name].filter((part) => part !== null && part !== undefined)
   return (
     <Link ref={link} href={`/approvals/${view.call_id}`} className={css.item} aria-current={chosen ? 'true' : undefined}>

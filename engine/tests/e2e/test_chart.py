@@ -233,7 +233,7 @@ def test_release_is_installed_upgraded_rolled_back_and_removed(helm: Helm, restr
     assert len(set(keys.values())) == len(keys) == 9
 
     notes = helm("upgrade", "skyflo", str(CHART), *TRIAL, "--set=engine.role=api,engine.replicas=3,worker.replicas=1")
-    assert "1 workers execute the runs" in notes
+    assert "Workers that execute the runs: 1 (engine.role=api)" in notes
     wait_until(lambda: _ready(restricted, "deployment", "skyflo-engine") == 3, what="the third replica")
     wait_until(lambda: _ready(restricted, "deployment", "skyflo-worker") == 1, what="the worker")
     assert restricted.get("secret", "skyflo-keys")["data"] == keys, "a new key would end every session"

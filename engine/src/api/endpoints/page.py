@@ -33,7 +33,7 @@ _NOTHING_HERE: Final = (
     "<title>Nothing here - Skyflo</title><h1>Nothing here</h1>"
     '<p>This address leads to no page. <a href="/">Open Skyflo</a>'
 )
-"""For a person who follows a broken link. It repeats nothing of the address."""
+"""For a person who follows a broken link. It does not repeat the address."""
 
 _MEDIA_TYPES: Final = {".js": "text/javascript", ".woff2": "font/woff2"}
 

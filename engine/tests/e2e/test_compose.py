@@ -5,6 +5,7 @@ the read-only root, restarts. `test_image.py` runs the images.
 """
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -39,17 +40,14 @@ class Machine:
     written: dict[str, str]
 
     def translate(self, text: str) -> str:
-        for theirs, ours in self.places.items():
-            text = text.replace(theirs, ours)
-        return text
+        return re.sub("|".join(map(re.escape, self.places)), lambda found: self.places[found[0]], text)
 
     def environment(self, service: Service, target: Target) -> dict[str, str]:
         """Return the variables that the container has: those of the image, of the file, and of the service."""
         from_file = self.written if service.env_file else {}
-        given = {name: interpolate(value, self.written) for name, value in service.environment.items()}
-        theirs = {**target.environment, **from_file, **given}
-        ours = {name: self.translate(value) for name, value in theirs.items()}
-        return {**ours, "PATH": PATH, "SKYFLO_ENV_FILE": ""}
+        of_image = {name: self.translate(value) for name, value in target.environment.items()}
+        given = {name: interpolate(self.translate(value), self.written) for name, value in service.environment.items()}
+        return {**of_image, **from_file, **given, "PATH": PATH, "SKYFLO_ENV_FILE": ""}
 
     def run(self, command: list[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
         translated = [self.translate(word) for word in command]

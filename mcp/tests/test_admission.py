@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import pytest
 from admission_webhook import Mutation, add_annotation, admission_webhook
-from cluster_namespace import KubeNamespace, deployment_manifest
+from cluster_namespace import KubeNamespace, deployment_manifest, privileged_pod
 from tool_client import ToolClient, first_precondition
 
 from skyflo_common.jsontypes import JsonObject, JsonValue, canonical
@@ -47,6 +47,17 @@ def change_calls(namespace: KubeNamespace) -> dict[str, tuple[str, JsonObject]]:
         "apply": ("k8s_apply", {"manifests": applied, "namespace": namespace.name}),
         "delete": ("k8s_delete", one("delete")),
     }
+
+
+async def test_change_that_admission_forbids_is_refused_with_the_sentence_of_the_api_server(
+    tool_client: ToolClient, namespace: KubeNamespace
+) -> None:
+    """RBAC allows it, so a card would say that the API server accepts what it has refused."""
+    await namespace.forbid_privileges()
+    arguments: JsonObject = {"manifests": canonical(privileged_pod()), "namespace": namespace.name}
+    preview = await tool_client.call("k8s_apply__preview", arguments)
+    assert preview.has_error("forbidden")
+    assert "violates PodSecurity" in preview.text
 
 
 @pytest.mark.promise("fresh")

@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from cluster_namespace import KubeNamespace
+from cluster_namespace import KubeNamespace, privileged_pod
 from helm_releases import HelmCommand
 from tool_client import CallResult, ToolClient, sign_token
 
-from skyflo_common.jsontypes import JsonObject, JsonValue, dig
+from skyflo_common.jsontypes import JsonObject, JsonValue, canonical, dig
 from skyflo_tools.grants.claims import IDENTITY_META
-from skyflo_tools.kubernetes.client import KubeClient
+from skyflo_tools.kubernetes.client import KubeClient, json_request
 from tests.support.services import Cluster
 
 
@@ -74,6 +74,26 @@ def _for_context(preview: JsonObject, context: str) -> JsonValue:
     assert context in text
     found: JsonValue = json.loads(text)
     return found
+
+
+async def test_preview_shows_why_admission_refuses_the_change_of_a_user(
+    tool_client: ToolClient, cluster: Cluster, shop: KubeNamespace, namespace: KubeNamespace
+) -> None:
+    """Another user might be accepted, so the approver sees it, and what the API server said."""
+    await namespace.forbid_privileges()
+    role: JsonObject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}
+    binding: JsonObject = {
+        "metadata": {"name": "dana"},
+        "roleRef": role,
+        "subjects": [{"kind": "User", "name": "dana"}],
+    }
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace.name}/rolebindings"
+    await namespace.client.send(json_request("POST", path, binding))
+    use_context(tool_client, f"{cluster.context}-skyflo", impersonate=True)
+    arguments: JsonObject = {"manifests": canonical(privileged_pod()), "namespace": namespace.name}
+    preview = await call_as(tool_client, "k8s_apply__preview", arguments, "dana")
+    assert dig(preview.data, "allowed", "allowed") is False, preview.text
+    assert "violates PodSecurity" in str(dig(preview.data, "allowed", "reason"))
 
 
 @pytest.mark.promise("attribution")

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from server_process import ServerProcess, running_server, server_environment, start_server
-from tool_client import TOKEN
+from tool_client import KEY, TOKEN
 
 pytestmark = pytest.mark.processes
 
@@ -37,6 +37,18 @@ async def test_all_paths_but_health_require_the_token(server: ServerProcess) -> 
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
             for path in ("/mcp", "/", "/healthz/../mcp"):
                 assert (await http.post(path, headers=headers, json={})).status_code == 401
+
+
+async def test_each_token_of_the_list_is_accepted(tmp_path: Path) -> None:
+    both = server_environment(tmp_path / "none", "", tmp_path, SKYFLO_TOOLS_TOKEN=f"{TOKEN}, the-older-token,")
+    async with running_server(both) as server:
+        for token in (TOKEN, "the-older-token"):
+            async with server.open_client(token) as tool_client:
+                assert "no kubeconfig at" in (await tool_client.read("k8s_list_clusters")).text
+        async with httpx2.AsyncClient(base_url=server.url) as http:
+            for token in ("the-older", f"{TOKEN},the-older-token"):
+                refused = await http.post("/mcp", headers={"Authorization": f"Bearer {token}"}, json={})
+                assert refused.status_code == 401
 
 
 async def test_oversized_body_is_rejected(server: ServerProcess) -> None:
@@ -91,6 +103,9 @@ def _command() -> list[str]:
     ("changed", "expected"),
     [
         ({"SKYFLO_TOOLS_GRANT_KEY": "short"}, b"shorter than 32 bytes"),
+        ({"SKYFLO_TOOLS_GRANT_KEY": f"{KEY},short"}, b"shorter than 32 bytes"),
+        ({"SKYFLO_TOOLS_GRANT_KEY": ",".join([KEY] * 6)}, b"at most 5"),
+        ({"SKYFLO_TOOLS_TOKEN": " , ", "SKYFLO_TOOLS_HOST": "192.0.2.1"}, b"SKYFLO_TOOLS_TOKEN is required"),
         ({"SKYFLO_TOOLS_MODE": "engine", "SKYFLO_TOOLS_GRANT_KEY": ""}, b"GRANT_KEY"),
     ],
 )

@@ -56,7 +56,7 @@ capabilities: {drop: [ALL]}
 {{/* Further settings as variables. Those that the chart sets itself are refused: a container has each variable once. */}}
 {{- define "skyflo.settings" -}}
 {{- $own := dict "LLM_MODEL" "model.name" "LLM_HOST" "model.host" "PUBLIC_URL" "publicUrl" "METRICS_ADDRESS" "metrics.enabled"
-      "KUBERNETES_IMPERSONATE" "rbac.impersonate" "SKYFLO_TOOLS_MODE" "rbac.mode" -}}
+      "KUBERNETES_IMPERSONATE" "rbac.impersonate" "SKYFLO_TOOLS_MODE" "rbac.mode" "ENGINE_ROLE" "engine.role" -}}
 {{- range list "JWT_SECRET" "AUDIT_KEY" "CREDENTIALS_KEY" "MCP_SERVER_TOKEN" "MCP_GRANT_KEY" "POSTGRES_DATABASE_URL" "REDIS_URL"
       "METRICS_TOKEN" "SKYFLO_TOOLS_TOKEN" "SKYFLO_TOOLS_GRANT_KEY" "SKYFLO_TOOLS_DATABASE_URL" }}
 {{- $_ := set $own . "the key of existingSecret" }}
@@ -70,39 +70,44 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end -}}
 
+{{/* The settings of a component that runs the engine's image. */}}
 {{- define "skyflo.engineVariables" -}}
 {{- range list "JWT_SECRET" "AUDIT_KEY" "CREDENTIALS_KEY" "MCP_SERVER_TOKEN" "MCP_GRANT_KEY" "POSTGRES_DATABASE_URL" }}
-{{ include "skyflo.key" (dict "root" $ "variable" . "key" .) }}
+{{ include "skyflo.key" (dict "root" $.root "variable" . "key" .) }}
 {{- end }}
-{{ include "skyflo.key" (dict "root" $ "variable" "REDIS_URL" "key" "REDIS_URL") }}
-{{- if not (hasKey .Values.engine.settings "MCP_SERVER_URL") }}
+{{ include "skyflo.key" (dict "root" .root "variable" "REDIS_URL" "key" "REDIS_URL") }}
+{{- if not (hasKey .root.Values.engine.settings "MCP_SERVER_URL") }}
 - name: MCP_SERVER_URL
-  value: http://{{ include "skyflo.name" . }}-tools:8090/mcp
+  value: http://{{ include "skyflo.name" .root }}-tools:8090/mcp
+{{- end }}
+{{- if include "skyflo.hasWorkers" .root }}
+- name: ENGINE_ROLE
+  value: {{ ternary "worker" "api" (eq .component "worker") }}
 {{- end }}
 - name: LLM_MODEL
-  value: {{ .Values.model.name | quote }}
-{{- with .Values.model.host }}
+  value: {{ .root.Values.model.name | quote }}
+{{- with .root.Values.model.host }}
 - name: LLM_HOST
   value: {{ . | quote }}
 {{- end }}
-{{- with include "skyflo.publicUrl" . }}
+{{- with include "skyflo.publicUrl" .root }}
 - name: PUBLIC_URL
   value: {{ . | quote }}
 {{- end }}
-{{- if not (hasKey .Values.engine.settings "INTEGRATIONS_SECRETS") }}
+{{- if not (hasKey .root.Values.engine.settings "INTEGRATIONS_SECRETS") }}
 - name: INTEGRATIONS_SECRETS
   value: local
 {{- end }}
-{{- if .Values.rbac.impersonate }}
+{{- if .root.Values.rbac.impersonate }}
 - name: KUBERNETES_IMPERSONATE
   value: "true"
 {{- end }}
-{{- if .Values.metrics.enabled }}
+{{- if .root.Values.metrics.enabled }}
 - name: METRICS_ADDRESS
   value: ":9464"
-{{ include "skyflo.key" (dict "root" $ "variable" "METRICS_TOKEN" "key" "METRICS_TOKEN") }}
+{{ include "skyflo.key" (dict "root" .root "variable" "METRICS_TOKEN" "key" "METRICS_TOKEN") }}
 {{- end }}
-{{- include "skyflo.settings" .Values.engine.settings }}
+{{- include "skyflo.settings" .root.Values.engine.settings }}
 {{- end -}}
 
 {{/* Where the pods of engine and tool server run, from where their image comes, and what they may write. */}}

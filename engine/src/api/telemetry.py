@@ -33,7 +33,7 @@ def create_metrics(
         return None
     from src.api.adapters.metrics.prometheus import PrometheusMetrics
 
-    return PrometheusMetrics(settings.app_version, OWN_SERVER, open_streams, executing)
+    return PrometheusMetrics(settings.app_version, OWN_SERVER, open_streams, executing, settings.engine_role)
 
 
 def create_tracing(settings: Settings) -> Tracing:

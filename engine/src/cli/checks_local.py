@@ -130,7 +130,7 @@ def _check_own_server(settings: Settings) -> CheckResult:
         if importlib.util.find_spec("skyflo_tools") is None:
             return failed("tools", "skyflo-tools is not installed: install it from mcp/, or set MCP_SERVER_URL.")
         return passed("tools", "The built-in tool server, started with the engine.")
-    missing = [name for name in ("mcp_server_token", "mcp_grant_key") if getattr(settings, name) is None]
+    missing = [name for name in ("mcp_server_token", "mcp_grant_key") if not getattr(settings, name)]
     if missing:
         return warned("tools", f"{redact_url(settings.mcp_server_url)} is set without {' and '.join(missing).upper()}.")
     return _check_reachable("tools", settings.mcp_server_url)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.text import Text
 
-from src.cli import checks_cluster, checks_local
+from src.cli import checks_cluster, checks_local, checks_role
 from src.cli.check_result import SIGNS, CheckResult, CheckState, failed, passed, warned
 from src.cli.client import EngineClient, open_engine
 from src.cli.console import Terminal, write_json
@@ -18,8 +20,10 @@ _STATES: dict[str, CheckState] = {"ok": "ok", "off": "ok", "degraded": "warning"
 _STYLES: dict[CheckState, str] = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-def doctor(as_json: bool, server: str | None, insecure: bool) -> int:
-    """Run all checks. Returns 0 if none failed; warnings are allowed."""
+def doctor(as_json: bool, role: str | None, server: str | None, insecure: bool) -> int:
+    """Run all checks, for the role if one is given. Returns 0 if none failed; warnings are allowed."""
+    if role is not None:
+        os.environ["ENGINE_ROLE"] = role
     with open_engine(server, insecure) as engine:
         local = check_this_machine() if engine.server.is_loopback else []
         results = [*local, *check_engine(engine)]
@@ -43,6 +47,7 @@ def check_this_machine() -> list[CheckResult]:
         *checks_local.check_data_folder(settings),
         *checks_local.check_database(settings),
         *checks_local.check_redis(settings),
+        *checks_role.check_role(settings),
         *checks_local.check_model(settings, replaced.model),
         *checks_cluster.check_cluster(settings, replaced.cluster),
         *checks_local.check_tool_servers(settings),

@@ -9,12 +9,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import yaml
+from redis import Redis
 
+from src.api.config.offers import OFFERS
 from tests.support.counting_process import CountingProcess
 from tests.support.engines import EngineProcess
 from tests.support.scripted_model import ScriptedModel
 from tests.support.services import Cluster, free_port
 from tests.support.terminal import Shell
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -105,6 +108,47 @@ def test_reachable_services_are_ok(
     }
     checks = run_checks(offline)
     assert {checks[name]["state"] for name in ("database", "redis", "model", "tools")} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("role", "services", "sentence"),
+    [
+        ("api", (), "ENGINE_ROLE: is api: this process serves HTTP without executing runs"),
+        ("worker", ("REDIS_URL",), "Set POSTGRES_DATABASE_URL too, or run everything in one process"),
+        ("worker", ("POSTGRES_DATABASE_URL",), "Set REDIS_URL too, or run everything in one process"),
+    ],
+    ids=["api without services", "worker on SQLite", "worker without Redis"],
+)
+def test_role_without_what_it_needs_is_an_error(
+    offline: Shell, role: str, services: tuple[str, ...], sentence: str
+) -> None:
+    urls = {"POSTGRES_DATABASE_URL": "postgres://me@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    offline.extra |= {name: urls[name] for name in services}
+    done = offline.run("doctor", "--role", role)
+    assert done.code == 1
+    assert sentence in " ".join(done.out.split())
+    offline.extra["ENGINE_ROLE"] = role
+    assert offline.run("doctor").out == done.out
+
+
+def test_api_is_told_whether_a_worker_listens(
+    offline: Shell, postgres_url: str, start_redis: Callable[[int], ExitStack]
+) -> None:
+    port = free_port()
+    server, url = start_redis(port), f"redis://127.0.0.1:{port}/0"
+    offline.extra |= {"POSTGRES_DATABASE_URL": postgres_url, "REDIS_URL": url, "ENGINE_ROLE": "api"}
+    alone = run_checks(offline)["role"]
+    assert (alone["state"], "Start `skyflo worker`" in alone["detail"]) == ("warning", True)
+    with Redis.from_url(url) as connection, connection.pubsub() as listening:
+        listening.subscribe(OFFERS)
+        assert listening.get_message(timeout=PATIENCE) is not None
+        assert run_checks(offline)["role"]["detail"].endswith("execute runs: 1.")
+    server.close()
+    assert "is unknown" in run_checks(offline)["role"]["detail"]
+    offline.extra["ENGINE_ROLE"] = "worker"
+    assert run_checks(offline)["role"]["detail"].startswith("worker: executes runs.")
+    offline.extra["ENGINE_ROLE"] = "all"
+    assert "role" not in run_checks(offline)
 
 
 def test_invalid_database_file_is_an_error(offline: Shell) -> None:

@@ -46,6 +46,8 @@ def _prepare(
         url = environment["POSTGRES_DATABASE_URL"] = make_postgres()
     if name in ("sqlite", "postgres", "audit"):
         asyncio.run(insert_pending_approval(url))
+    if name == "rotation":
+        (folder / "keys.env").write_text("MCP_SERVER_TOKEN=old-token\nMCP_GRANT_KEY=old-key\n")
     if name == "audit":
         run_step(Step("skyflo restored --yes > /dev/null"), folder, environment)
     if name == "upgrade":

@@ -3,14 +3,16 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
 from tests.support.model_script import Script
-from tests.support.product import Product, start_product
+from tests.support.product import Product, RestartableProduct, start_product
 from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
 from tests.support.services import Cluster
 
@@ -60,3 +62,9 @@ def product(started_product: Product, kubectl: Kubectl) -> Product:
 async def me(product: Product) -> AsyncIterator[ApiUser]:
     async with product.engine.open_user() as person:
         yield person
+
+
+@pytest.fixture
+def restartable(tmp_path: Path, model: ScriptedModel, kubectl: Kubectl) -> Iterator[RestartableProduct]:
+    with ExitStack() as stack:
+        yield RestartableProduct(tmp_path / "kill", model, kubectl, stack)

@@ -33,6 +33,15 @@ METRICS = (
     "--set=metrics.enabled=true,metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true",
     "--set=metrics.serviceMonitor.labels.release=prometheus,metrics.prometheusRule.labels.release=prometheus",
 )
+SPLIT = (
+    "--set=engine.role=api,engine.replicas=3,worker.replicas=4,worker.resources.limits.memory=2Gi",
+    "--set=worker.nodeSelector.disk=fast,engine.settings.RATE_LIMIT_PER_MINUTE=50",
+)
+SCALED_BY_RUNS = (
+    *METRICS,
+    *SPLIT,
+    "--set=engine.autoscaling.enabled=true,worker.autoscaling.enabled=true,worker.autoscaling.targetExecutingRuns=60",
+)
 OPERATOR = "monitoring.coreos.com/v1"
 VARIANTS = {
     "trial": TRIAL,
@@ -40,6 +49,9 @@ VARIANTS = {
     "everything": EVERYTHING,
     "read only": (*OWN, "--set=rbac.mode=read"),
     "metrics": METRICS,
+    "workers": (*TRIAL, *SPLIT),
+    "workers scaled by CPU": (*OWN, *SPLIT, "--set=worker.autoscaling.enabled=true"),
+    "workers scaled by runs": SCALED_BY_RUNS,
 }
 TOOL_SETTINGS = {"CLUSTERS", "HELM_CHARTS", "JENKINS_URL", "KUBECONFIG", "KUBERNETES_IMPERSONATE", "PROMETHEUS_URL"}
 KINDS = "all,secrets,serviceaccounts,pvc,networkpolicies,ingresses,pdb,hpa,roles,rolebindings"
@@ -61,11 +73,7 @@ def test_chart_is_valid(helm: Helm, kubectl: Kubectl, values: tuple[str, ...]) -
 
 
 def test_metrics_are_scraped_with_the_token_and_watched_by_the_alerts(helm: Helm) -> None:
-    def by_kind(*values: str) -> dict[str, list[Object]]:
-        objects = helm.objects(CHART, *values)
-        return {kind: [each for each in objects if each["kind"] == kind] for kind in {each["kind"] for each in objects}}
-
-    plain, found = by_kind(*OWN), by_kind(*METRICS)
+    plain, found = _by_kind(helm, *OWN), _by_kind(helm, *METRICS)
     assert not {"ServiceMonitor", "PrometheusRule"} & set(plain)
     assert "METRICS_ADDRESS" not in str(plain)
     [monitor], [rule] = found["ServiceMonitor"], found["PrometheusRule"]
@@ -81,8 +89,58 @@ def test_metrics_are_scraped_with_the_token_and_watched_by_the_alerts(helm: Helm
     assert service["spec"]["selector"].items() <= engine["spec"]["template"]["metadata"]["labels"].items()
 
 
-def test_both_versions_of_helm_render_the_same(helm: Helm, helm3_binary: str) -> None:
-    assert replace(helm, binary=helm3_binary).objects(CHART, *EVERYTHING) == helm.objects(CHART, *EVERYTHING)
+def _by_kind(helm: Helm, *values: str) -> dict[str, list[Object]]:
+    objects = helm.objects(CHART, *values)
+    return {kind: [each for each in objects if each["kind"] == kind] for kind in {each["kind"] for each in objects}}
+
+
+def test_workers_are_pods_of_their_own_that_nobody_calls(helm: Helm) -> None:
+    found = {
+        kind: {each["metadata"]["name"]: each for each in them}
+        for kind, them in _by_kind(helm, *SCALED_BY_RUNS).items()
+    }
+    deployed = found["Deployment"]
+    engine, worker = (deployed[f"skyflo-{name}"]["spec"]["template"] for name in ("engine", "worker"))
+    assert (_roles(engine), _roles(worker)) == ({"api"}, {"worker"})
+    assert worker["spec"]["nodeSelector"] == {"disk": "fast"}
+    limits = [each["spec"]["containers"][0]["resources"]["limits"]["memory"] for each in (engine, worker)]
+    assert limits == ["1Gi", "2Gi"]
+    chosen = [service["spec"]["selector"]["app.kubernetes.io/component"] for service in found["Service"].values()]
+    assert chosen.count("worker") == 1, "only the one that names the pods for Prometheus"
+    assert found["NetworkPolicy"]["skyflo-worker"]["spec"]["ingress"] == [{"ports": [{"port": "metrics"}]}]
+    for kind in ("PodDisruptionBudget", "ServiceAccount", "ServiceMonitor"):
+        assert {"skyflo-engine", "skyflo-worker"} <= set(found[kind])
+    [runs] = found["HorizontalPodAutoscaler"]["skyflo-worker"]["spec"]["metrics"]
+    assert runs["pods"]["metric"] == {"name": "skyflo_runs_executing"}
+    assert runs["pods"]["target"] == {"type": "AverageValue", "averageValue": "60"}
+    [processor] = found["HorizontalPodAutoscaler"]["skyflo-engine"]["spec"]["metrics"]
+    assert processor["resource"]["name"] == "cpu"
+
+
+def test_engine_executes_runs_itself_unless_there_are_workers(helm: Helm) -> None:
+    everything = helm.objects(CHART, *EVERYTHING)
+    assert "worker" not in json.dumps([each for each in everything if each["kind"] != "PrometheusRule"])
+    assert "ENGINE_ROLE" not in json.dumps(everything)
+
+
+def test_workers_reach_what_the_engine_reaches(helm: Helm) -> None:
+    policies = {each["metadata"]["name"]: each["spec"] for each in _by_kind(helm, *TRIAL, *SPLIT)["NetworkPolicy"]}
+    for name, others in {"tools": [], "postgresql": ["tools"], "redis": []}.items():
+        [rule] = policies[f"skyflo-{name}"]["ingress"]
+        allowed = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule["from"]]
+        assert allowed == ["engine", "worker", *others]
+    assert "ingress" not in policies["skyflo-worker"]
+
+
+def _roles(pod: Object) -> set[str]:
+    """Return the roles that the settings of a pod's containers name."""
+    containers = [*pod["spec"]["containers"], *pod["spec"]["initContainers"]]
+    return {each["value"] for one in containers for each in one["env"] if each["name"] == "ENGINE_ROLE"}
+
+
+@pytest.mark.parametrize("values", [EVERYTHING, SCALED_BY_RUNS], ids=["everything", "workers"])
+def test_both_versions_of_helm_render_the_same(helm: Helm, helm3_binary: str, values: tuple[str, ...]) -> None:
+    assert replace(helm, binary=helm3_binary).objects(CHART, *values) == helm.objects(CHART, *values)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +157,15 @@ def test_both_versions_of_helm_render_the_same(helm: Helm, helm3_binary: str) ->
         ((*OWN, "--set=engine.settings.LLM_MODEL=gpt"), "set model.name"),
         ((*OWN, "--set=tools.settings.SKYFLO_TOOLS_TOKEN=a"), "set the key of existingSecret"),
         ((*OWN, "--set=rbac.namespaces={Shop}"), "/rbac/namespaces/0"),
+        ((*OWN, "--set=engine.role=worker"), "/engine/role"),
+        ((*OWN, "--set=engine.settings.ENGINE_ROLE=api"), "set engine.role"),
+        ((*OWN, "--set=worker.replicas=0"), "/worker/replicas"),
+        ((*OWN, "--set=worker.settings.LLM_TITLES=false"), "settings"),
+        ((*OWN, "--set=worker.autoscaling.targetExecutingRuns=101"), "/worker/autoscaling/targetExecutingRuns"),
+        (
+            (*OWN, *SPLIT, "--set=worker.autoscaling.enabled=true,worker.autoscaling.targetExecutingRuns=60"),
+            "set metrics.enabled=true",
+        ),
     ],
 )
 def test_wrong_values_are_refused_in_words(helm: Helm, values: tuple[str, ...], words: str) -> None:
@@ -111,7 +178,8 @@ def test_variables_of_the_chart_are_settings(helm: Helm) -> None:
     engine = {name.upper() for name in Settings.model_fields}
     objects = helm.objects(CHART, *EVERYTHING)
     assert _variables(objects, "engine") - engine == set()
-    assert _variables(helm.objects(CHART, *METRICS), "engine") - engine == set()
+    for part in ("engine", "worker"):
+        assert _variables(helm.objects(CHART, *SCALED_BY_RUNS), part) - engine == set()
     assert {name for name in _variables(objects, "tools") if not name.startswith("SKYFLO_TOOLS_")} <= TOOL_SETTINGS
     assert _variables(helm.objects(CHART, *OWN), "engine") >= {"JWT_SECRET", "POSTGRES_DATABASE_URL", "MCP_GRANT_KEY"}
 
@@ -164,12 +232,15 @@ def test_release_is_installed_upgraded_rolled_back_and_removed(helm: Helm, restr
     keys = restricted.get("secret", "skyflo-keys")["data"]
     assert len(set(keys.values())) == len(keys) == 9
 
-    helm("upgrade", "skyflo", str(CHART), *TRIAL, "--set=engine.replicas=3")
+    notes = helm("upgrade", "skyflo", str(CHART), *TRIAL, "--set=engine.role=api,engine.replicas=3,worker.replicas=1")
+    assert "Workers that execute the runs: 1 (engine.role=api)" in notes
     wait_until(lambda: _ready(restricted, "deployment", "skyflo-engine") == 3, what="the third replica")
+    wait_until(lambda: _ready(restricted, "deployment", "skyflo-worker") == 1, what="the worker")
     assert restricted.get("secret", "skyflo-keys")["data"] == keys, "a new key would end every session"
     helm("rollback", "skyflo", "1")
     wait_until(lambda: _ready(restricted, "deployment", "skyflo-engine") == 2, what="the first revision")
     assert restricted.get("secret", "skyflo-keys")["data"] == keys
+    wait_until(lambda: not restricted.exists("deployment", "skyflo-worker"), what="the end of the worker")
 
     helm("uninstall", "skyflo")
     ours = "--selector=app.kubernetes.io/name=skyflo"

@@ -1,46 +1,12 @@
 """Kill the engine with SIGKILL during an approved change: it is not repeated, and the record says what ran."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-
 import httpx
 import pytest
 
 from tests.support.api_user import Answer, ApiUser
 from tests.support.kubectl import Kubectl
-from tests.support.product import Product, UpProcess, start_product, tool_call
-from tests.support.scripted_model import ScriptedModel
+from tests.support.product import Product, RestartableProduct, tool_call
 from tests.support.waiting import eventually
-
-QUICK = {"RUN_LEASE_SECONDS": "2", "RUN_SWEEP_SECONDS": "1"}
-
-
-@dataclass
-class RestartableProduct:
-    """Engines on one data folder, one after the other."""
-
-    folder: Path
-    model: ScriptedModel
-    kubectl: Kubectl
-    stack: ExitStack
-
-    async def start(self, **environment: str) -> UpProcess:
-        starting = start_product(
-            self.folder, self.model, self.kubectl.kubeconfig, **QUICK, CLUSTERS=self.kubectl.context, **environment
-        )
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "said.log").write_text("")
-        started = self.stack.enter_context(starting)
-        await started.wait_until_tools_are_listed()
-        return started
-
-
-@pytest.fixture
-def restartable(tmp_path: Path, model: ScriptedModel, kubectl: Kubectl) -> Iterator[RestartableProduct]:
-    with ExitStack() as stack:
-        yield RestartableProduct(tmp_path / "kill", model, kubectl, stack)
 
 
 async def killed_in_a_change(restartable: RestartableProduct, failpoint: str) -> tuple[Answer, int]:

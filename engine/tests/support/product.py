@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
-__all__ = ["Product", "UpProcess", "script_turns", "start_product", "tool_call"]
+__all__ = ["Product", "RestartableProduct", "UpProcess", "script_turns", "start_product", "tool_call"]
 
 ENGINE = Path(__file__).parents[2]
 KEY = "sk-e2e-canary-0123456789"
 Turn = str | Call | Sequence[Call]
+QUICK = {"RUN_LEASE_SECONDS": "2", "RUN_SWEEP_SECONDS": "1"}
 
 
 @dataclass
@@ -134,6 +135,26 @@ def start_product(
     finally:
         process.kill()
         process.wait(PATIENCE)
+
+
+@dataclass
+class RestartableProduct:
+    """Engines on one data folder, one after the other."""
+
+    folder: Path
+    model: ScriptedModel
+    kubectl: Kubectl
+    stack: ExitStack
+
+    async def start(self, **environment: str) -> UpProcess:
+        starting = start_product(
+            self.folder, self.model, self.kubectl.kubeconfig, **QUICK, CLUSTERS=self.kubectl.context, **environment
+        )
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "said.log").write_text("")
+        started = self.stack.enter_context(starting)
+        await started.wait_until_tools_are_listed()
+        return started
 
 
 def tool_call(tool: str, **arguments: JsonValue) -> Call:

@@ -5,87 +5,24 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import pytest
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
 
+from skyflo_tools.settings import Settings as ToolSettings
 from src.api.config.settings import Settings
+from tests.support.compose_file import COMPOSE, DEPLOYMENT, DOCKERFILE, Compose, Target, read_compose_file
 from tests.support.npm import install_package
-from tests.support.services import PROJECT, UnavailableError
+from tests.support.services import UnavailableError
 from tests.support.waiting import PATIENCE
 
-FOLDER = PROJECT / "deployment"
-COMPOSE = FOLDER / "local.docker-compose.yaml"
-DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+IN_ANY_IMAGE = set(Target.read("runtime").environment)
 SETTINGS_ELSEWHERE = {"HOST", "PORT"}
 """Variables that the command reads, and not the engine's settings."""
-
-Duration = Annotated[str, Field(pattern=r"^\d+s$")]
-Port = Annotated[str, Field(pattern=r"^127\.0\.0\.1:\d+:\d+$")]
-Image = Annotated[str, Field(pattern=r"^[a-z0-9/-]+:(local|\d[\w.-]*)$")]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Build(Part):
-    context: str
-    dockerfile: str
-    target: str
-
-
-class EnvironmentFile(Part):
-    path: str
-    required: bool
-
-
-class HealthCheck(Part):
-    test: list[str] = Field(min_length=2)
-    interval: Duration
-    timeout: Duration
-    retries: int
-
-
-class Dependency(Part):
-    condition: Literal["service_healthy", "service_completed_successfully"]
-
-
-class Service(Part):
-    """The parts of a service that we use, under the names of the Compose specification."""
-
-    image: Image
-    build: Build | None = None
-    profiles: list[str] = []
-    command: list[str] = []
-    entrypoint: list[str] = []
-    environment: dict[str, str] = {}
-    env_file: list[EnvironmentFile] = []
-    ports: list[Port] = []
-    volumes: list[str] = []
-    healthcheck: HealthCheck | None = None
-    depends_on: dict[str, Dependency] = {}
-    init: bool = False
-    read_only: bool = False
-    tmpfs: list[str] = []
-    cap_drop: list[str] = []
-    security_opt: list[str] = []
-    restart: Literal["no", "unless-stopped"] = "no"
-    stop_grace_period: Duration | None = None
-
-
-class Compose(Part):
-    name: str
-    services: dict[str, Service]
-    volumes: dict[str, None]
 
 
 @pytest.fixture(scope="module")
 def compose() -> Compose:
-    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
-    return Compose.model_validate({key: value for key, value in document.items() if not key.startswith("x-")})
+    return read_compose_file()
 
 
 def test_compose_starts_only_postgres_and_redis_without_a_profile(compose: Compose) -> None:
@@ -118,6 +55,27 @@ def test_compose_gives_the_engine_settings_that_it_knows(compose: Compose) -> No
         assert compose.services[name].environment.keys() <= known
 
 
+def test_compose_gives_the_tool_server_settings_that_it_knows(compose: Compose) -> None:
+    known = {
+        str(name)
+        for field, info in ToolSettings.model_fields.items()
+        for name in getattr(info.validation_alias, "choices", [f"SKYFLO_TOOLS_{field}".upper()])
+    }
+    assert compose.services["tools"].environment.keys() <= known
+    assert Target.read("tools").environment.keys() - IN_ANY_IMAGE <= known
+
+
+def test_ports_of_the_compose_file_are_those_on_which_the_images_listen(compose: Compose) -> None:
+    engine, tools = Target.read("engine").environment, Target.read("tools").environment
+    assert compose.services["engine"].ports == [f"127.0.0.1:{engine['PORT']}:{engine['PORT']}"]
+    assert compose.services["engine"].environment["PUBLIC_URL"] == f"http://localhost:{engine['PORT']}"
+    url = f"http://tools:{tools['SKYFLO_TOOLS_PORT']}/mcp"
+    assert compose.services["engine"].environment["MCP_SERVER_URL"] == url
+    for part, port in (("engine", engine["PORT"]), ("tools", tools["SKYFLO_TOOLS_PORT"])):
+        assert f"127.0.0.1:{port}/" in Target.read(part).health_check[-1]
+        assert re.findall(rf"^EXPOSE {port}$", DOCKERFILE, re.MULTILINE) == [f"EXPOSE {port}"]
+
+
 def test_our_containers_are_restricted_and_built_from_the_dockerfile(compose: Compose) -> None:
     ours = [one for one in compose.services.values() if one.build]
     assert len(ours) == 3
@@ -127,7 +85,7 @@ def test_our_containers_are_restricted_and_built_from_the_dockerfile(compose: Co
         assert one.cap_drop == ["ALL"]
         assert one.security_opt == ["no-new-privileges:true"]
         assert one.build is not None
-        assert (FOLDER / one.build.context / one.build.dockerfile).is_file()
+        assert (DEPLOYMENT / one.build.context / one.build.dockerfile).is_file()
         assert re.search(rf"^FROM \S+ AS {one.build.target}$", DOCKERFILE, re.MULTILINE)
         assert one.image == f"skyflo-{one.build.target}:local"
 
@@ -166,7 +124,7 @@ def test_compose_file_follows_the_specification(
 
 def test_images_run_as_an_account_that_may_change_nothing_but_its_data() -> None:
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001:10001"]
-    uid = re.search(r"^UID = (\d+)$", (FOLDER / "rootfs.py").read_text(), re.MULTILINE)
+    uid = re.search(r"^UID = (\d+)$", (DEPLOYMENT / "rootfs.py").read_text(), re.MULTILINE)
     assert uid is not None
     assert uid[1] == "10001"
     final = DOCKERFILE[DOCKERFILE.index("FROM scratch AS runtime") :]
@@ -191,6 +149,6 @@ def test_every_installation_of_the_dockerfile_checks_hashes() -> None:
 
 
 def test_lock_of_the_build_pins_what_was_asked_for() -> None:
-    asked = re.findall(r"^([\w.-]+==\S+)$", (FOLDER / "image-tools.in").read_text(), re.MULTILINE)
-    locked = re.findall(r"^([\w.-]+==\S+) \\$", (FOLDER / "image-tools.lock").read_text(), re.MULTILINE)
+    asked = re.findall(r"^([\w.-]+==\S+)$", (DEPLOYMENT / "image-tools.in").read_text(), re.MULTILINE)
+    locked = re.findall(r"^([\w.-]+==\S+) \\$", (DEPLOYMENT / "image-tools.lock").read_text(), re.MULTILINE)
     assert [one.replace(".lambda", "-lambda") for one in asked] == locked

@@ -203,6 +203,14 @@ def _check_python(arguments: Sequence[str]) -> None:
         assert (PROJECT / arguments[0]).exists()
 
 
+def _check_sed(arguments: Sequence[str]) -> None:
+    """Check that what it edits are settings. The console blocks are run."""
+    example = (PROJECT / "engine" / ".env.example").read_text()
+    found = [name for word in arguments for name in re.findall(r"[A-Z][A-Z_]{5,}", word)]
+    assert found
+    assert [name for name in found if f"\n{name}=" not in example] == []
+
+
 def _check_uv(arguments: Sequence[str]) -> None:
     if "uvicorn" in arguments:
         module = arguments[arguments.index("uvicorn") + 1].partition(":")[0]
@@ -217,6 +225,7 @@ CHECKS: dict[str, Callable[[Sequence[str]], None]] = {
     "make": _check_make,
     "npm": _check_npm,
     "python3": _check_python,
+    "sed": _check_sed,
     "skyflo": _check_skyflo,
     "skyflo-mcp": _check_server,
     "uv": _check_uv,

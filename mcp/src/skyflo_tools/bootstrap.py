@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from skyflo_common.clock import SystemClock
+from skyflo_common.key_list import key_values
 from skyflo_common.memory import keep_imports
 from skyflo_common.redaction import Fingerprints
 from skyflo_common.tracing.opening import open_tracing
@@ -48,9 +49,8 @@ class _AnnouncingServer(uvicorn.Server):
 
 async def serve_http(settings: Settings, listener: socket.socket) -> None:
     """Serve on a bound socket until a signal stops the process. Prints one JSON line with the port once it listens."""
-    token = settings.token.get_secret_value() if settings.token else ""
     config = uvicorn.Config(
-        create_app(create_dispatcher(settings), token, settings.host_names),
+        create_app(create_dispatcher(settings), key_values(settings.token), settings.host_names),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
@@ -84,7 +84,7 @@ async def serve_stdio(settings: Settings, streams: StandardStreams) -> None:
 def create_dispatcher(settings: Settings) -> ToolDispatcher:
     """Create the dispatcher and the services behind it."""
     clock = SystemClock()
-    key = settings.grant_key.get_secret_value() if settings.grant_key else ""
+    keys = key_values(settings.grant_key)
     services = Services(
         clusters=Clusters(settings.clusters, settings.kubeconfig, clock, settings.sandbox),
         clock=clock,
@@ -98,14 +98,11 @@ def create_dispatcher(settings: Settings) -> ToolDispatcher:
         ),
     )
     own_secrets = list(services.prometheus.settings.secrets) if services.prometheus else []
-    own_secrets += [
-        secret.get_secret_value()
-        for secret in (settings.token, settings.grant_key, settings.database_url, settings.otel_exporter_otlp_headers)
-        if secret
-    ]
+    single = (settings.database_url, settings.otel_exporter_otlp_headers)
+    own_secrets += [*key_values(settings.token), *keys, *(each.get_secret_value() for each in single if each)]
     return ToolDispatcher(
         services=services,
-        verifier=GrantVerifier(key, clock) if settings.has_changes else None,
+        verifier=GrantVerifier(keys, clock) if settings.has_changes else None,
         impersonate=settings.kubernetes_impersonate,
         own_secrets=tuple(own_secrets),
     )

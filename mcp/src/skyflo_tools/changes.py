@@ -199,7 +199,11 @@ def _pending_cleanup(remaining: KubeObject) -> str:
 
 
 async def _check_access(dry_runs: list[DryRun], call: CallContext) -> AccessDecision:
-    """Ask the API server whether RBAC allows every verb that the change needs. Returns the first denial, if any."""
+    """Ask the API server whether RBAC allows every verb that the change needs. Returns the first denial, if any.
+
+    A change that RBAC allows may still be refused by admission, such as by a quota or a pod security standard. Without
+    impersonation that refusal is raised: whoever approves the change, it is made with these credentials.
+    """
     if not dry_runs:
         return AccessDecision(allowed=True, reason="")
     client = dry_runs[0].write.target.cluster.client  # all writes of a plan are in one cluster
@@ -210,7 +214,10 @@ async def _check_access(dry_runs: list[DryRun], call: CallContext) -> AccessDeci
             return AccessDecision(allowed=False, reason=f"the access review failed: {error.message}")
         if not decision.allowed:
             return decision
-    return AccessDecision(allowed=True, reason="")
+    refusal = next((dry_run.refusal for dry_run in dry_runs if dry_run.refusal), None)
+    if refusal is not None and call.identity is None:
+        raise refusal
+    return AccessDecision(allowed=refusal is None, reason=refusal.message if refusal else "")
 
 
 def _required_access(dry_run: DryRun) -> list[ResourceAttributes]:

@@ -36,6 +36,9 @@ class DryRun:
     warnings: tuple[str, ...] = ()
     no_dry_run_reason: str = ""
     error: ApiStatusError | None = None
+    refusal: ApiStatusError | None = None
+    """Why the API server refuses the change from these credentials: `after` is only predicted then."""
+
     fields: ChangedFields = NO_FIELDS
     touches: tuple[FieldPath, ...] = ()
     """The fields whose values must not change before the write."""
@@ -122,9 +125,10 @@ def _is_same_object(first: DryRun, second: DryRun) -> bool:
 
 
 def _predict(dry_run: DryRun) -> DryRun:
-    reason = "not checked by the API server, because these credentials may not make this change"
+    reason = "not checked by the API server, which refuses this change from these credentials"
     after = dry_run.write.operation.predict_result(dry_run.live)
-    return _with_touches(replace(dry_run, error=None, no_dry_run_reason=reason, after=after), ())
+    predicted = replace(dry_run, error=None, refusal=dry_run.error, no_dry_run_reason=reason, after=after)
+    return _with_touches(predicted, ())
 
 
 async def _dry_run(write: Write, call: CallContext) -> DryRun:

@@ -261,8 +261,8 @@ def _whole_output_schema(output: Any) -> dict[str, Any]:
     return dereference_refs(output_schema(output))
 
 
-def create_app(dispatcher: ToolDispatcher, token: str, allowed_hosts: Sequence[str] = ()) -> ASGIApp:
-    """Create the ASGI application: `/mcp` requires the token, `/healthz` does not.
+def create_app(dispatcher: ToolDispatcher, tokens: Sequence[str], allowed_hosts: Sequence[str] = ()) -> ASGIApp:
+    """Create the ASGI application: `/mcp` requires one of the tokens, `/healthz` none.
 
     Without a token, a server on loopback refuses foreign `Host` and `Origin` headers: no web page may drive it.
     """
@@ -275,7 +275,7 @@ def create_app(dispatcher: ToolDispatcher, token: str, allowed_hosts: Sequence[s
     app = server.http_app(
         path=MCP_PATH,
         stateless_http=True,
-        host_origin_protection=False if token else "auto",
+        host_origin_protection=False if tokens else "auto",
         allowed_hosts=list(allowed_hosts) or None,
     )
     inner = app.router.lifespan_context
@@ -290,15 +290,15 @@ def create_app(dispatcher: ToolDispatcher, token: str, allowed_hosts: Sequence[s
                 await dispatcher.services.aclose()
 
     app.router.lifespan_context = lifespan
-    return BodyLimitMiddleware(BearerTokenMiddleware(app, token), MAX_BODY_BYTES)
+    return BodyLimitMiddleware(BearerTokenMiddleware(app, tokens), MAX_BODY_BYTES)
 
 
 class BearerTokenMiddleware:
-    """Rejects HTTP requests without the bearer token, except the health check. An empty token disables the check."""
+    """Rejects HTTP requests without a bearer token of the list, except the health check. An empty list accepts all."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, tokens: Sequence[str]) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode() if token else b""
+        self._expected = [f"Bearer {token}".encode() for token in tokens]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != HEALTH_PATH and not self._has_valid_token(scope):
@@ -309,7 +309,8 @@ class BearerTokenMiddleware:
 
     def _has_valid_token(self, scope: Scope) -> bool:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        return not self._expected or hmac.compare_digest(authorization, self._expected)
+        matches = [hmac.compare_digest(authorization, each) for each in self._expected]  # all of them, in equal time
+        return not matches or any(matches)
 
 
 class BodyLimitMiddleware:

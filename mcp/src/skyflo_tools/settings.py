@@ -1,10 +1,12 @@
 """Settings, read from environment variables."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from skyflo_common.key_list import KeyList
 
 
 class Settings(BaseSettings):
@@ -17,11 +19,15 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     mode: Literal["engine", "plain"] | None = None
-    token: SecretStr | None = None
+    token: Annotated[KeyList, NoDecode] = ()
+    """Each of these tokens lets a client in; empty: no token is needed, on loopback only."""
+
     allowed_hosts: str = ""
     """Host names, separated by commas, under which a server without a token may be called besides loopback."""
 
-    grant_key: SecretStr | None = None
+    grant_key: Annotated[KeyList, NoDecode] = ()
+    """A grant may be signed with any of these keys."""
+
     data_dir: Path | None = None
     database_url: SecretStr | None = None
     parent_pipe: bool = False
@@ -72,7 +78,7 @@ class Settings(BaseSettings):
     @property
     def has_changes(self) -> bool:
         """Whether tools that change something are offered. They need a key to verify grants."""
-        return self.mode != "plain" and self.grant_key is not None
+        return self.mode != "plain" and bool(self.grant_key)
 
     @property
     def host_names(self) -> list[str]:
@@ -81,15 +87,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _validate_combination(self) -> "Settings":
-        if self.mode == "engine" and self.grant_key is None:
+        if self.mode == "engine" and not self.grant_key:
             raise ValueError("SKYFLO_TOOLS_MODE=engine requires SKYFLO_TOOLS_GRANT_KEY (32 bytes or more)")
-        if self.grant_key is not None and len(self.grant_key.get_secret_value().encode()) < 32:
-            raise ValueError("SKYFLO_TOOLS_GRANT_KEY is shorter than 32 bytes")
+        if any(len(key.get_secret_value().encode()) < 32 for key in self.grant_key):
+            raise ValueError("SKYFLO_TOOLS_GRANT_KEY has a key that is shorter than 32 bytes (a comma separates keys)")
         if bool(self.jenkins_url) != (self.jenkins_api_token is not None):
             raise ValueError("JENKINS_URL, JENKINS_USERNAME and JENKINS_API_TOKEN belong together")
         if self.has_changes and self.data_dir is None:
             raise ValueError("SKYFLO_TOOLS_DATA_DIR is required for changes: it stores used grants")
-        if self.token is None and self.host not in ("127.0.0.1", "::1", "localhost"):
+        if not self.token and self.host not in ("127.0.0.1", "::1", "localhost"):
             raise ValueError("SKYFLO_TOOLS_TOKEN is required to listen on a non-loopback address")
         if self.prometheus_token is not None and self.prometheus_username:
             raise ValueError("set either PROMETHEUS_TOKEN or PROMETHEUS_USERNAME, not both")

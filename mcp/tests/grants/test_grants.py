@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cluster_namespace import KubeNamespace
 from fake_clock import FakeClock, set_clock
-from tool_client import ToolClient, grant_claims, sign_token
+from tool_client import KEY, ToolClient, grant_claims, open_tool_client, settings_for, sign_token
 
 from skyflo_common.jsontypes import JsonObject
 from skyflo_tools.grants.claims import GRANT_META
@@ -18,7 +18,10 @@ from skyflo_tools.grants.postgres import PostgresGrantStore
 from skyflo_tools.grants.sqlite import SqliteGrantStore
 from skyflo_tools.grants.store import GrantStore
 from skyflo_tools.tool import Services
+from tests.support.services import Cluster
 from tests.support.waiting import PATIENCE
+
+OLD_KEY = "the grant key that is replaced of 32 bytes or more"
 
 
 def scale_arguments(namespace: KubeNamespace, replicas: int = 5) -> JsonObject:
@@ -143,6 +146,25 @@ async def test_concurrent_uses_of_one_grant_run_once(tool_client: ToolClient, na
     results = await asyncio.gather(*(tool_client.call("k8s_patch", arguments, {GRANT_META: token}) for _ in range(50)))
     assert sum(not result.is_error for result in results) == 1
     assert all(result.has_error("grant_used") for result in results if result.is_error)
+
+
+@pytest.mark.promise("once", "no-approval-no-effect")
+async def test_grant_runs_once_although_the_key_is_replaced(
+    cluster: Cluster, namespace: KubeNamespace, tmp_path: Path
+) -> None:
+    """The steps of docs/operations/keys.md, on one store of grants. Each step's server gets both grants."""
+    await namespace.create_deployment()
+    arguments, preconditions = scale_arguments(namespace), None
+    answers = []
+    for keys in (OLD_KEY, f"{OLD_KEY},{KEY}", f"{KEY}, {OLD_KEY}", KEY):
+        settings = settings_for(cluster.kubeconfig, cluster.context, tmp_path, grant_key=keys)
+        async with open_tool_client(settings) as client:
+            preconditions = preconditions or (await client.preview("k8s_scale", arguments))["preconditions"]
+            for key in (KEY, OLD_KEY):
+                result = await client.call_with_grant("k8s_scale", arguments, preconditions, key, jti="approval-1")
+                answers.append(result.data.get("code", "ran"))
+    assert answers == ["grant_invalid", "ran", *["grant_used"] * 4, "grant_used", "grant_invalid"]
+    assert (await namespace.get("deployments", "web")).at("metadata", "generation") == 2
 
 
 class RunningChanges(set[asyncio.Task[Any]]):

@@ -56,6 +56,12 @@ class KubeNamespace:
         request = ApiRequest("PATCH", path, params, json.dumps(body), "application/merge-patch+json")
         return KubeObject((await self.client.send(request)).json())
 
+    async def forbid_privileges(self) -> None:
+        """Let admission refuse pods with more rights than the pod security standard `restricted` allows."""
+        label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        path = f"/api/v1/namespaces/{self.name}"
+        await self.client.send(ApiRequest("PATCH", path, {}, json.dumps(label), "application/merge-patch+json"))
+
     async def delete(self, kind: str, name: str) -> None:
         await self.client.send(ApiRequest("DELETE", self.path(kind, name), body='{"gracePeriodSeconds":0}'))
 
@@ -72,6 +78,12 @@ class KubeNamespace:
     async def create_config_map(self, name: str, **data: JsonValue) -> KubeObject:
         body: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
         return await self.create("configmaps", body)
+
+
+def privileged_pod() -> JsonObject:
+    container: JsonObject = {"name": "app", "image": "web:1", "securityContext": {"privileged": True}}
+    named: JsonObject = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "root"}}
+    return {**named, "spec": {"containers": [container]}}
 
 
 def deployment_manifest(

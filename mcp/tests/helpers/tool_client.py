@@ -20,7 +20,7 @@ from skyflo_tools.grants.claims import GRANT_META
 from skyflo_tools.server import build_server
 from skyflo_tools.settings import Settings
 
-KEY = "a grant key for tests, 32 bytes or more"
+KEY = "a grant key for tests of 32 bytes or more"
 TOKEN = "a-token-for-tests"
 
 

@@ -1,12 +1,13 @@
 """The Jenkins tools that read, on a stand-in of the controller's REST API."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jenkins_client import JenkinsTools, encrypt_credentials
 from jenkins_controller import Build, Controller
 from starlette.responses import Response
-from tool_client import settings_for
+from tool_client import KEY, open_tool_client, settings_for
 
 from skyflo_tools.errors import InvalidArguments
 from skyflo_tools.jenkins.access import CREDENTIALS_META
@@ -151,6 +152,15 @@ async def test_credentials_of_another_call_are_refused(jenkins: JenkinsTools) ->
         assert result.has_error("credentials_invalid"), (tool, result.text)
     none = await jenkins.client.call("jenkins_get_job", {"job": "plain"})
     assert none.has_error("not_configured")
+
+
+async def test_credentials_of_each_grant_key_are_accepted(address: str, controller: Controller, tmp_path: Path) -> None:
+    older = "an older grant key of 32 bytes or more"
+    token, arguments = controller.tokens["alice"], {"job": "plain"}
+    async with open_tool_client(settings_for(tmp_path / "none", "", tmp_path, grant_key=f"{KEY},{older}")) as client:
+        for key in (KEY, older):
+            sealed = encrypt_credentials("jenkins_get_job", arguments, address, token, key)
+            assert not (await client.call("jenkins_get_job", arguments, {CREDENTIALS_META: sealed})).is_error
 
 
 def test_names_and_links_are_translated_both_ways() -> None:

@@ -5,7 +5,8 @@ import { createServer, request, type IncomingMessage, type Server, type ServerRe
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, PYTHON, ROOT } from './engine'
+import { freePort } from './engine'
+import { PYTHON, ROOT } from './guarded'
 
 const STARTS_WITHIN_MS = 180_000
 const CHANGES = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
@@ -32,7 +33,10 @@ export class Cluster {
     const [clusterPort, modelPort, gatePort] = [await freePort(), await freePort(), await freePort()]
     const folder = await mkdtemp(join(tmpdir(), 'skyflo-cluster-'))
     const flags = ['--cluster-port', String(clusterPort), '--model-port', String(modelPort)]
-    const sandbox = spawn(PYTHON, ['-m', 'skyflo_sandbox', ...flags], { cwd: ROOT, stdio: 'ignore' })
+    const sandbox = spawn(PYTHON, ['-m', 'skyflo_sandbox', '--parent-pipe', ...flags], {
+      cwd: ROOT,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
     const gate = createServer()
     const cluster = new Cluster(folder, gate, sandbox, clusterPort, modelPort)
     gate.on('request', (incoming, outgoing) => cluster.#pass(incoming, outgoing, clusterPort))

@@ -1,12 +1,11 @@
-// A real engine on the sandbox, as a process of its own, on free ports and in a folder of its own.
-import { spawn, type ChildProcess } from 'node:child_process'
+// A real engine on the sandbox, as a process that ends with this one, on free ports and in a folder of its own.
+import type { ChildProcess } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { end, hasEnded, PYTHON, spawnGuarded } from './guarded'
 
-export const ROOT = new URL('../../../', import.meta.url).pathname
-export const PYTHON = process.env['SKYFLO_PYTHON'] ?? join(ROOT, '.venv/bin/python')
 const READY_WITHIN_MS = 180_000
 
 interface Dependency {
@@ -36,18 +35,14 @@ export class Engine {
 
   /** Start the process, and wait until its tools can be used. Settings given here are for this start only. */
   async run(settings: Record<string, string> = {}): Promise<void> {
-    this.#process = spawn(PYTHON, ['-m', 'src.api.up'], {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        HOME: this.folder,
-        PORT: String(this.port),
-        DATA_DIR: this.folder,
-        RATE_LIMITING_ENABLED: 'false',
-        ...this.environment,
-        ...settings,
-      },
+    this.#process = spawnGuarded([PYTHON, '-m', 'src.api.up'], {
+      PATH: process.env['PATH'] ?? '',
+      HOME: this.folder,
+      PORT: String(this.port),
+      DATA_DIR: this.folder,
+      RATE_LIMITING_ENABLED: 'false',
+      ...this.environment,
+      ...settings,
     })
     this.#process.stdout?.on('data', (chunk: Buffer) => this.#log.push(chunk.toString()))
     this.#process.stderr?.on('data', (chunk: Buffer) => this.#log.push(chunk.toString()))
@@ -70,11 +65,7 @@ export class Engine {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    const running = this.#process
-    if (!running || running.exitCode !== null) return
-    const ended = new Promise((resolve) => running.once('exit', resolve))
-    running.kill(signal)
-    await ended
+    if (this.#process) await end(this.#process, signal)
   }
 
   async #ready(): Promise<void> {
@@ -84,7 +75,7 @@ export class Engine {
       const body = response?.ok ? ((await response.json()) as { dependencies: Dependency[] }) : null
       const states = body?.dependencies.map(({ state }) => state) ?? ['starting']
       if (!states.includes('starting') && !states.includes('error')) return
-      if (this.#process?.exitCode !== null) break
+      if (!this.#process || hasEnded(this.#process)) break
       await new Promise((resolve) => setTimeout(resolve, 150))
     }
     throw new Error(`The engine did not become ready:\n${this.log}`)

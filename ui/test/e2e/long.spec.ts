@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import type { Browser, Page, Route } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { axe, launch, open, shoot } from './browser'
-import { PYTHON, ROOT } from './engine'
+import { PYTHON, ROOT } from './guarded'
 
 const RUNS = 60
 const TURNS = 5 // the last run is read from its events, which the script does not write

@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from skyflo_common.key_list import KeyList
 from src.api.config.locations import find_checkout
 from src.api.config.mcp_server import McpServer
 from src.api.config.oidc import OidcIssuer, OidcRoles, OidcScopes
@@ -116,9 +117,9 @@ class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     jwt_refresh_token_expire_days: int = Field(default=14, ge=1, le=365)
 
     mcp_server_url: str | None = Field(default=None, pattern=r"^https?://")
-    mcp_server_token: SecretStr | None = None
-    mcp_grant_key: SecretStr | None = None
-    """Without it, the server at `mcp_server_url` gets no grants, and our own refuses every change."""
+    mcp_server_token: Annotated[KeyList, NoDecode] = ()
+    mcp_grant_key: Annotated[KeyList, NoDecode] = ()
+    """The first one signs grants. Without it, the server at `mcp_server_url` gets none, and refuses every change."""
 
     mcp_servers: Annotated[tuple[McpServer, ...], NoDecode] = Field(default=(), max_length=20)
     mcp_servers_max_tokens: int = Field(default=24_000, ge=0, le=1_000_000)

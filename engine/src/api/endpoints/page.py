@@ -28,6 +28,13 @@ _MAX_FILE_BYTES: Final = 8_388_608
 _PAGE_PATH: Final = re.compile(rb"/(?:[A-Za-z0-9_~-]+/?)*")
 """Paths of the page's own routes, as sent. Anything escaped, doubled or with a dot is none of them."""
 
+_NOTHING_HERE: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>Nothing here - Skyflo</title><h1>Nothing here</h1>"
+    '<p>This address leads to no page. <a href="/">Open Skyflo</a>'
+)
+"""For a person who follows a broken link. It does not repeat the address."""
+
 _MEDIA_TYPES: Final = {".js": "text/javascript", ".woff2": "font/woff2"}
 
 
@@ -49,7 +56,8 @@ class _PageFile:
 class CommandCenter:
     """Answer requests that match no route: with a file of the page, or with `index.html` for a browser.
 
-    Everything below the API's prefix, and every method but GET and HEAD, goes to `fallback`.
+    A browser that asks for an address that no page has, such as one with a broken escape, gets a page that says so.
+    Everything below the API's prefix, every other client and every method but GET and HEAD go to `fallback`.
     """
 
     def __init__(self, folder: Path, api: str, fallback: ASGIApp) -> None:
@@ -58,21 +66,20 @@ class CommandCenter:
         self._fallback = fallback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = self._file_name(scope) if scope["type"] == "http" else None
-        if name is None:
-            await self._fallback(scope, receive, send)
-            return
-        await self._respond(name, Headers(scope=scope))(scope, receive, send)
+        answer = self._answer(scope) if scope["type"] == "http" else None
+        await (answer or self._fallback)(scope, receive, send)
 
-    def _file_name(self, scope: Scope) -> str | None:
-        path: str = scope["path"]
+    def _answer(self, scope: Scope) -> Response | None:
+        path, request = scope["path"], Headers(scope=scope)
         if scope["method"] not in {"GET", "HEAD"} or path == self._api or path.startswith((f"{self._api}/", "/api/")):
             return None
         if path in self._files:
-            return path
-        wants_page = path == "/" or "text/html" in Headers(scope=scope).get("accept", "")
+            return self._respond(path, request)
+        is_browser = "text/html" in request.get("accept", "")
         sent = (scope.get("raw_path") or path.encode()).partition(b"?")[0]
-        return _INDEX if wants_page and _PAGE_PATH.fullmatch(sent) and not path.startswith(_HASHED_FOLDER) else None
+        if _PAGE_PATH.fullmatch(sent) and not path.startswith(_HASHED_FOLDER):
+            return self._respond(_INDEX, request) if is_browser or path == "/" else None
+        return _nothing_here() if is_browser else None
 
     def _respond(self, name: str, request: Headers) -> Response:
         file = self._files[name]
@@ -86,6 +93,11 @@ class CommandCenter:
             if encoding in accepted:
                 return Response(body, media_type=file.media_type, headers={**headers, "content-encoding": encoding})
         return Response(file.body, media_type=file.media_type, headers=headers)
+
+
+def _nothing_here() -> Response:
+    headers = {"content-security-policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"}
+    return Response(_NOTHING_HERE, 404, media_type="text/html", headers={**headers, "cache-control": "no-store"})
 
 
 def _read_files(folder: Path) -> dict[str, _PageFile]:

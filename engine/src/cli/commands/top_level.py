@@ -11,6 +11,7 @@ __all__ = ["add_commands"]
 
 RunState = Literal["queued", "waiting", "running", "awaiting_approval", "completed", "failed", "stopped"]
 Replaced = Literal["auto", "model", "cluster", "all", "none"]
+EngineRole = Literal["all", "api", "worker"]
 Host = Annotated[str | None, typer.Option(help="The address to listen on. Default: HOST, then 127.0.0.1.")]
 Port = Annotated[
     int | None,
@@ -107,14 +108,21 @@ def runs(
     raise typer.Exit(run(state, conversation, limit, as_json, server, insecure))
 
 
-def doctor(as_json: AsJson = False, server: Server = None, insecure: Insecure = False) -> None:
+def doctor(
+    as_json: AsJson = False,
+    role: Annotated[
+        EngineRole | None, typer.Option(help="Check for this part of the engine. Default: ENGINE_ROLE.")
+    ] = None,
+    server: Server = None,
+    insecure: Insecure = False,
+) -> None:
     """Check settings, data, model, cluster, tool servers and the engine, and print what to do.
 
     For an engine on another machine only its own health report is checked. Exit code 0 if it can be used, else 1.
     """
     from src.cli.doctor import doctor as run
 
-    raise typer.Exit(run(as_json, server, insecure))
+    raise typer.Exit(run(as_json, role, server, insecure))
 
 
 def login(

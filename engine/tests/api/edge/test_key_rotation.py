@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from src.api.container import build_redactor
 from tests.support.app import PASSWORD, RunningApp, log_in, make_settings, register_user, run_app
 from tests.support.counting_process import CountingProcess
 from tests.support.engine_harness import open_engine_harness
@@ -82,6 +83,14 @@ async def test_grant_of_another_key_changes_nothing(
         done = await agent.me.decide(asked, asked.waiting[0])
         assert (done["tool.error"]["effect"], "grant" in done["tool.error"]["error"]) == ("none", True)
         assert agent.effects_of("rotated") == []
+
+
+@pytest.mark.promise("secrets")
+@pytest.mark.parametrize("name", ["mcp_server_token", "mcp_grant_key", "credentials_key"])
+def test_each_key_of_a_list_is_masked(tmp_path: Path, name: str) -> None:
+    redactor = build_redactor(make_settings(tmp_path, **{name: f"{NEW},{OLD_AUDIT}"}))
+    for key in (NEW, OLD_AUDIT):
+        assert key not in redactor.redact_text(f"the server said: {key} is unknown")
 
 
 async def test_other_token_of_the_tool_server_is_named_by_readiness(

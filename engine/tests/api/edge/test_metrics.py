@@ -119,7 +119,7 @@ async def test_prometheus_scrapes_the_engine(agent: EngineHarness, prometheus_ur
         with prometheus(job) as url:
             await eventually(is_up, what="a scrape of the engine")
             assert await value_of('skyflo_runs{state="running"}') == ["0"]
-            assert await value_of("skyflo_build_info") == ["1"]
+            assert await value_of('skyflo_build_info{role="all"}') == ["1"]
             [completed] = await value_of('skyflo_runs_ended_total{end="completed",code=""}')
             assert int(completed) >= 1
 

@@ -95,18 +95,25 @@ async def test_everything_else_stays_a_problem(with_page: Settings, method: str,
         "/assets/linked.js",
         "/linked/outside.txt",
         "/linked",
+        "/history/%E0%A4%A",
+        "/history/%",
+        "/<script>alert(1)<",
     ],
 )
-async def test_browser_gets_nothing_for_odd_paths(with_page: Settings, path: str) -> None:
+async def test_browser_gets_a_plain_page_for_odd_paths(with_page: Settings, path: str) -> None:
     async with run_app(with_page) as engine, engine.client() as client:
         request = client.build_request("GET", ROOT, headers=BROWSER)
         request.url = request.url.copy_with(raw_path=path.encode())
         answer = await client.send(request)
     if path == "/linked":
         assert answer.text.startswith("<!doctype html>"), "a route of the page, and not the folder"
+    elif "%00" in path:
+        check_problem(answer, 400)
     else:
-        check_problem(answer, answer.status_code)
-        assert answer.status_code in (400, 404)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert '<h1>Nothing here</h1><p>This address leads to no page. <a href="/">Open Skyflo</a>' in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+        assert "script" not in answer.text
     assert "secret" not in answer.text
 
 

@@ -31,6 +31,28 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {'skyflo_approvals_oldest_waiting_seconds{instance="a"}': "0+60x60"},
         {'skyflo_approvals_oldest_waiting_seconds{instance="a"}': "0+20x60"},
     ),
+    "SkyfloNoWorker": (
+        {'skyflo_runs{state="queued",instance="a"}': "0x20 1x40", 'skyflo_build_info{role="api",instance="a"}': "1x60"},
+        {
+            'skyflo_runs{state="queued",instance="a"}': "0x20 1x40",
+            'skyflo_build_info{role="api",instance="a"}': "1x60",
+            'skyflo_build_info{role="worker",instance="b"}': "_x20 1x40",
+        },
+    ),
+    "SkyfloWorkersFull": (
+        {
+            'skyflo_build_info{role="api",instance="a"}': "1x60",
+            'skyflo_runs_executing{instance="a"}': "0x60",
+            'skyflo_build_info{role="worker",instance="b"}': "1x60",
+            'skyflo_runs_executing{instance="b"}': "91x60",
+        },
+        {
+            'skyflo_build_info{role="all",instance="a"}': "1x60",
+            'skyflo_runs_executing{instance="a"}': "100x60",
+            'skyflo_build_info{role="worker",instance="b"}': "1x60",
+            'skyflo_runs_executing{instance="b"}': "80x60",
+        },
+    ),
     "SkyfloQueueGrows": (
         {'skyflo_runs{state="queued",instance="a"}': "11x60", 'skyflo_runs{state="queued",instance="b"}': "11x60"},
         # Every replica reports the same ten runs.

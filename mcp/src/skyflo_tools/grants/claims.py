@@ -1,8 +1,11 @@
-"""Verify grants and identity tokens: JWTs (HS256) that the engine signs with the shared grant key."""
+"""Verify grants and identity tokens: JWTs (HS256) that the engine signs with a shared grant key.
+
+Several keys are accepted while one is replaced. What makes a grant single-use is its id, whichever key signed it.
+"""
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -76,10 +79,10 @@ ClaimsT = TypeVar("ClaimsT", bound=_Claims)
 
 
 class GrantVerifier:
-    """Verifies the signature, the times and the claims of tokens."""
+    """Verifies the signature, the times and the claims of tokens. Each of the keys may have signed them."""
 
-    def __init__(self, key: str, clock: Clock) -> None:
-        self._key = key
+    def __init__(self, keys: Sequence[str], clock: Clock) -> None:
+        self._keys = tuple(keys)
         self._clock = clock
 
     def verify_grant(self, meta: Mapping[str, JsonValue], tool: str, arguments: JsonObject) -> Grant:
@@ -106,15 +109,11 @@ class GrantVerifier:
     def decrypt_access(self, meta: Mapping[str, JsonValue], tool: str, arguments: JsonObject) -> JenkinsAccess:
         """Decrypt the address and credentials that the engine sent with this call. Raises GrantRefused."""
         bound_to = bind_to_call(tool, args_sha256(arguments))
-        return decrypt_access(meta, self._key, bound_to, self._clock.now() / 1000)
+        return decrypt_access(meta, self._keys, bound_to, self._clock.now() / 1000)
 
     def _decode(self, token: str, model: type[ClaimsT]) -> ClaimsT:
-        options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
         try:
-            payload = jwt.decode(token, self._key, algorithms=[_ALGORITHM], options=options)  # type: ignore[arg-type]
-            claims = model.model_validate(payload)
-        except jwt.InvalidTokenError as error:
-            raise GrantRefused("the grant's signature is invalid") from error
+            claims = model.model_validate(self._decode_signed(token))
         except ValidationError as error:
             field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             raise GrantRefused(f"the grant's claim {field} is missing or invalid") from error
@@ -124,3 +123,14 @@ class GrantVerifier:
         if claims.iat > now + CLOCK_SKEW:
             raise GrantRefused("the grant was issued in the future: synchronize the clocks of engine and tool server")
         return claims
+
+    def _decode_signed(self, token: str) -> JsonObject:
+        """Return the payload of a token that one of the keys signed. Raises GrantRefused."""
+        options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+        failure: jwt.InvalidTokenError | None = None
+        for key in self._keys:
+            try:
+                return jwt.decode(token, key, algorithms=[_ALGORITHM], options=options)  # type: ignore[arg-type]
+            except jwt.InvalidTokenError as error:
+                failure = error
+        raise GrantRefused("the grant's signature is invalid") from failure

@@ -1,13 +1,14 @@
 """Where a Jenkins controller is, and with which credentials: from the engine with each call, or from the settings.
 
-The engine encrypts the integration's address and credentials with a key derived from the grant key (AES-256-GCM). The
-tool's name and its arguments are bound in, so that a copy fits no other call.
+The engine encrypts the integration's address and credentials with a key derived from its grant key (AES-256-GCM). The
+tool's name and its arguments are bound in, so that a copy fits no other call. Any key of the list may fit.
 """
 
 import base64
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -59,8 +60,10 @@ def bind_to_call(tool: str, args_sha256: str) -> bytes:
     return hashlib.sha256(f"{INTEGRATION}\n{tool}\n{args_sha256}".encode()).digest()
 
 
-def decrypt_access(meta: Mapping[str, JsonValue], grant_key: str, bound_to: bytes, now: float) -> JenkinsAccess:
-    """Decrypt the credentials that a call carries. `now` is in seconds.
+def decrypt_access(
+    meta: Mapping[str, JsonValue], grant_keys: Sequence[str], bound_to: bytes, now: float
+) -> JenkinsAccess:
+    """Decrypt the credentials that a call carries, with the key that fits. `now` is in seconds.
 
     Raises GrantRefused if they are not those of this call, and ToolFailure if there are none.
     """
@@ -69,13 +72,20 @@ def decrypt_access(meta: Mapping[str, JsonValue], grant_key: str, bound_to: byte
         raise ToolFailure("no Jenkins is connected", code="not_configured", hint=HINT)
     try:
         raw = base64.urlsafe_b64decode(token[:MAX_TOKEN])
-        text = AESGCM(derive_key(grant_key)).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], bound_to)
-        found = _Credentials.model_validate(json.loads(text))
+        found = _Credentials.model_validate(json.loads(_decrypt(raw, grant_keys, bound_to)))
     except (ValueError, InvalidTag, ValidationError) as error:
         raise GrantRefused("the call's credentials were not made for it", code="credentials_invalid") from error
     if now >= found.exp:
         raise GrantRefused("the call's credentials have expired", code="credentials_invalid")
     return check_access(JenkinsAccess(found.api_url, found.username, found.api_token.get_secret_value()))
+
+
+def _decrypt(sealed: bytes, grant_keys: Sequence[str], bound_to: bytes) -> bytes:
+    """Raises InvalidTag if no key fits."""
+    for key in grant_keys:
+        with contextlib.suppress(InvalidTag):
+            return AESGCM(derive_key(key)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
+    raise InvalidTag
 
 
 def check_access(access: JenkinsAccess) -> JenkinsAccess:

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from src.api.adapters.bus.codec import decode, decode_all, decode_offer, encode, encode_offer, encode_sender
 from src.api.adapters.bus.delivery import LocalDelivery
+from src.api.config.offers import OFFERS
 from src.api.errors import BusUnavailable
 from src.api.ports import Clock, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 from src.api.schemas.events import SEQ_PER_JOURNAL_EVENT
@@ -55,8 +56,6 @@ BUFFER = 10_000
 CHANNEL = "run:"
 CHANGES = "changes"
 """The channel that says, without content, that some run has changed."""
-OFFERS = "offers"
-"""The channel on which processes offer queued runs to the workers of others."""
 KEEP_ALIVE = b"skyflo:alive"
 FLUSH_SECONDS = 1.0
 """Seconds that the end of the process waits for signals that are still to be sent."""

@@ -42,6 +42,7 @@ class PrometheusMetrics:
         own_server: str,
         open_streams: Mapping[str, Callable[[], int]],
         executing: Callable[[], int] = lambda: 0,
+        role: str = "all",
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._own_server = own_server
@@ -65,8 +66,8 @@ class PrometheusMetrics:
         self._lag = self._histogram(
             "skyflo_event_loop_lag_seconds", "How late a timer of the event loop ran.", LAG_BUCKETS
         )
-        build = self._gauge("skyflo_build_info", "The version of the engine and of Python.", ("version", "python"))
-        build.labels(version, platform.python_version()).set(1)
+        build = self._gauge("skyflo_build_info", "What this process is and does.", ("version", "python", "role"))
+        build.labels(version, platform.python_version(), role).set(1)
 
     def _create_run_metrics(self) -> None:
         self._runs_ended = self._counter("skyflo_runs_ended", "Runs that ended here.", ("end", "code"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from skyflo_common.key_list import key_values
 from src.api.adapters.subprocesses import Command
 from src.api.adapters.tools.endpoint import ChildEndpoint, Endpoint, EndpointSource, FixedEndpoint, ServerConfig
 from src.api.adapters.tools.server_process import ToolServerProcess
@@ -25,10 +26,10 @@ def build_server_configs(settings: Settings, child: ToolServerProcess | None, ow
 
 
 def _build_own_endpoint(settings: Settings) -> Endpoint:
-    """Return our tool server's address if it runs elsewhere, with its access token and the key for grants."""
-    token, key = settings.mcp_server_token, settings.mcp_grant_key
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    return Endpoint(settings.mcp_server_url or "", headers, key.get_secret_value() if key else None)
+    """Return our tool server's address if it runs elsewhere, with the first access token and key for grants."""
+    token, key = (next(iter(key_values(each)), None) for each in (settings.mcp_server_token, settings.mcp_grant_key))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return Endpoint(settings.mcp_server_url or "", headers, key)
 
 
 def _build_config(server: McpServer, environment: Mapping[str, str]) -> ServerConfig:

@@ -5,7 +5,6 @@ fastapi-users) is loaded afterwards, in the order in which a first chat needs it
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skyflo_common.clock import SystemClock
 from skyflo_common.memory import keep_imports
-from skyflo_common.redaction import Redactor, is_secret_name
+from skyflo_common.redaction import Redactor
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.lazy import Lazy, LazyToolServer, import_in_thread
 from src.api.adapters.policy_file import PolicyFile
@@ -33,6 +32,7 @@ from src.api.mail import open_mailer
 from src.api.oidc import open_oidc
 from src.api.ports import Bus, Clock, NoTracing, Policies, RateLimiter, Secrets, Store, ToolServer, Tracing
 from src.api.probes import backlog_probe, pooler_probe, probes
+from src.api.redactor import build_redactor
 from src.api.services.accounts.accounts import Accounts
 from src.api.services.accounts.api_tokens import ApiTokens
 from src.api.services.accounts.failed_logins import FailedLogins
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from src.api.adapters.metrics.prometheus import PrometheusMetrics
     from src.api.adapters.model.selection import ModelAdapter
 
-__all__ = ["build_redactor", "open_services"]
+__all__ = ["open_services"]
 
 logger = logging.getLogger(__name__)
 
@@ -329,19 +329,6 @@ async def _open_bus(stack: AsyncExitStack, settings: Settings, clock: Clock) -> 
     from src.api.adapters.bus.redis import RedisBus
 
     return await stack.enter_async_context(RedisBus(settings.redis_url, clock))
-
-
-def build_redactor(settings: Settings) -> Redactor:
-    """Derive the redactor's key from the secret that all replicas share, so that they mask a value identically."""
-    key = hashlib.sha256(b"fingerprints of masked values:" + settings.secret.encode()).digest()
-    secrets = [value for name, value in settings.environment.items() if is_secret_name(name)]
-    sealing = [key.get_secret_value() for key in settings.credentials_key]
-    of_servers = [value for server in settings.mcp_servers for value in server.secrets(settings.environment)]
-    exporting = settings.otel_exporter_otlp_headers
-    of_exporter = (
-        [] if exporting is None else [one.partition("=")[2] for one in exporting.get_secret_value().split(",")]
-    )
-    return Redactor(key, [settings.secret, *secrets, *sealing, *of_servers, *of_exporter])
 
 
 async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:

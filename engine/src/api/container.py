@@ -68,7 +68,7 @@ from src.api.services.streaming.stream import RunStreams
 from src.api.services.streaming.watcher import RunWatcher
 from src.api.services.tools.catalog import ToolCatalog
 from src.api.telemetry import create_metrics, observe_tools, serve_metrics
-from src.api.tool_servers import connect_tool_servers, start_tool_server
+from src.api.tool_servers import connect_tool_servers, find_tool_server
 from src.api.utils.failpoints import Failpoints
 from src.api.utils.ids import Uuid7
 from src.api.utils.shutdown import shutdown_event
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from src.api.adapters.checkpointer import Checkpointer
     from src.api.adapters.metrics.prometheus import PrometheusMetrics
     from src.api.adapters.model.selection import ModelAdapter
+    from src.api.adapters.tools.parent_process import ParentProcess
 
 __all__ = ["open_services"]
 
@@ -84,7 +85,9 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_services(user_settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Services]:
+async def open_services(
+    user_settings: Settings, tracing: Tracing | None = None, parent: "ParentProcess | None" = None
+) -> AsyncIterator[Services]:
     """Open all services until the block ends. Raises `SettingsError` if the settings don't allow a start."""
     async with AsyncExitStack() as stack:
         clock, redactor = SystemClock(), build_redactor(user_settings)
@@ -117,7 +120,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
         store, ids = infra.store, infra.ids
         stream_access = await stack.enter_async_context(StreamAccess(store, clock))
         lazy_stack = await stack.enter_async_context(AsyncExitStack())
-        child = await start_tool_server(lazy_stack, resolved, clock, redactor)
+        child = await find_tool_server(lazy_stack, resolved, clock, redactor, parent)
         tasks = await stack.enter_async_context(BackgroundTasks(shutdown_timeout=0))
         mail_links = MailLinks(tasks, settings.public_url, open_mailer(settings), log_links=settings.local_mode)
         failed_logins = FailedLogins(store, tasks, clock)
@@ -134,8 +137,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
             lambda: _load_executor(lazy_stack, settings, core.dependencies, model, checkpointer, tasks)
         )
         core = await stack.enter_async_context(open_core(infra, executor))
-        sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
-        _ = tasks.spawn(sealer.run_forever(), name="sealer")
+        _start_sealer(tasks, settings, store, clock)
         tools = _tool_catalog(infra)
         services = _services(
             settings,
@@ -179,6 +181,11 @@ def _needed_parts(
     # In local mode nearly no request signs in, so the 7 MB of fastapi-users are loaded only on demand.
     sign_in = [accounts] if serves and not settings.local_mode else []
     return [*limiting, servers, *(of_runs if executes else ()), *sign_in, *([warming] if executes else ())]
+
+
+def _start_sealer(tasks: BackgroundTasks, settings: Settings, store: Store, clock: Clock) -> None:
+    sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
+    _ = tasks.spawn(sealer.run_forever(), name="sealer")
 
 
 def _warn_about_proxies(settings: Settings) -> None:

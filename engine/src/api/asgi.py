@@ -36,6 +36,7 @@ from src.api.endpoints import (
 from src.api.endpoints.dependencies import within_rate
 from src.api.endpoints.page import CommandCenter, find_page_files
 from src.api.errors import EngineError
+from src.api.middleware.admission import Admission
 from src.api.middleware.body import BodyGuard, StripTrailingSlash
 from src.api.middleware.drain import DrainMiddleware
 from src.api.middleware.local_access import LocalAccess
@@ -114,6 +115,7 @@ def _local_access(settings: Settings) -> LocalAccess | None:
 def _add_middleware(app: FastAPI, settings: Settings, tracing: Tracing) -> None:
     """Add middleware; the last one added sees a request first."""
     forms = frozenset({f"{settings.api_v1_str}/auth/jwt/login"})
+    app.add_middleware(Admission, path=f"{settings.api_v1_str}/agent/chat")
     app.add_middleware(BodyGuard, limit=settings.max_body_bytes, forms=forms)
     app.add_middleware(OriginGuard, local_access=_local_access(settings), allowed=settings.cors_origins)
     app.add_middleware(StripTrailingSlash)

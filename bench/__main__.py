@@ -25,6 +25,7 @@ from bench.report import format_json, format_page
 from bench.results import BenchmarkResult, Measurement, run_benchmark
 from bench.runs import runs_postgres, runs_sqlite
 from bench.server import server_first_token, server_statements, server_streams_100, server_streams_200, server_turns
+from bench.server_load import server_admission, server_processes
 from bench.soak_report import format_last_soak, replace_section
 from bench.startup import imports, start, tool_server
 from bench.streaming import first_token, followers, tokens
@@ -48,6 +49,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "server-turns": server_turns,
     "server-streams-100": server_streams_100,
     "server-streams-200": server_streams_200,
+    "server-processes": server_processes,
+    "server-admission": server_admission,
     "lists-sqlite": lists_sqlite,
     "lists-postgres": lists_postgres,
     "runs-sqlite": runs_sqlite,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["START_TIMEOUT", "Process", "read_resident_memory", "start_process", "wait_until"]
+__all__ = ["START_TIMEOUT", "Process", "read_cpu_seconds", "read_resident_memory", "start_process", "wait_until"]
 
 START_TIMEOUT = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -33,8 +33,7 @@ class Process:
 
     def cpu_seconds(self) -> float:
         """Return the CPU seconds used so far in user and kernel mode, without those of child processes."""
-        stat = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / _TICKS
+        return read_cpu_seconds(self.popen.pid)
 
     def run_and_wait_seconds(self) -> tuple[float, float]:
         """Return how long its main thread ran so far, and how long it was ready to run but had no core."""
@@ -95,6 +94,12 @@ def start_process(
             start_new_session=True,
         )
     return Process(name, popen, port, log)
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds that a process has used in user and kernel mode, without those of child processes."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / _TICKS
 
 
 def read_resident_memory(pid: int) -> float:

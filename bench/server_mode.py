@@ -26,13 +26,21 @@ class ServerMode:
     tokens: Sequence[str]
 
 
-def start_server_mode(harness: Harness, people: int, database: str | None = None) -> ServerMode:
-    """Start an engine on an empty database (or on `database`) and register people."""
+def start_server_mode(harness: Harness, people: int, database: str | None = None, processes: int = 1) -> ServerMode:
+    """Start an engine of some processes on an empty database (or on `database`) and register people."""
     url = database or _create_database(harness)
-    engine = harness.new_engine(**_settings(url, harness.redis.url))
+    engine = harness.new_engine(**_settings(url, harness.redis.url), ENGINE_PROCESSES=str(processes))
+    if processes > 1:
+        _wait_for_processes(engine, processes)
     starting = b'"starting"'
     wait_until(lambda: starting not in (engine.get_body(API_READY) or starting), "a warm engine", interval=0.1)
     return ServerMode(engine, asyncio.run(register_people(engine, people)))
+
+
+def _wait_for_processes(engine: Process, count: int) -> None:
+    """Wait until all processes accept connections, and have loaded what a first chat needs."""
+    wait_until(lambda: engine.log.read_text().count("action=process.listens") == count, "the processes", interval=0.1)
+    wait_until(lambda: engine.log.read_text().count("action=tools.up") == count, "their tools", interval=0.1)
 
 
 def _create_database(harness: Harness) -> str:

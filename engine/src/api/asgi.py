@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -35,6 +36,7 @@ from src.api.endpoints import (
 from src.api.endpoints.dependencies import within_rate
 from src.api.endpoints.page import CommandCenter, find_page_files
 from src.api.errors import EngineError
+from src.api.middleware.admission import Admission
 from src.api.middleware.body import BodyGuard, StripTrailingSlash
 from src.api.middleware.drain import DrainMiddleware
 from src.api.middleware.local_access import LocalAccess
@@ -46,6 +48,9 @@ from src.api.schemas.problem import Problem
 from src.api.telemetry import create_tracing
 from src.api.utils.ids import Uuid7
 
+if TYPE_CHECKING:
+    from src.api.adapters.tools.parent_process import ParentProcess
+
 __all__ = ["create_application"]
 
 logger = logging.getLogger(__name__)
@@ -53,10 +58,10 @@ logger = logging.getLogger(__name__)
 PROBLEM = {"description": "What is wrong, and what to do about it", "model": Problem}
 
 
-def create_application(settings: Settings) -> FastAPI:
+def create_application(settings: Settings, parent: "ParentProcess | None" = None) -> FastAPI:
     """Create the ASGI application. Its lifespan opens all dependencies and refuses to start without them.
 
-    A worker serves only its health.
+    A worker serves only its health. With a `parent`, the process uses the parent's tool server and ends with it.
     """
 
     tracing = create_tracing(settings)
@@ -66,7 +71,7 @@ def create_application(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, tracing.close)
             try:
-                app.state.services = await stack.enter_async_context(open_services(settings, tracing))
+                app.state.services = await stack.enter_async_context(open_services(settings, tracing, parent))
             except EngineError as error:
                 logger.critical("The engine does not start: %s", error.detail, extra={"action": "start.refused"})
                 raise
@@ -110,6 +115,7 @@ def _local_access(settings: Settings) -> LocalAccess | None:
 def _add_middleware(app: FastAPI, settings: Settings, tracing: Tracing) -> None:
     """Add middleware; the last one added sees a request first."""
     forms = frozenset({f"{settings.api_v1_str}/auth/jwt/login"})
+    app.add_middleware(Admission, path=f"{settings.api_v1_str}/agent/chat")
     app.add_middleware(BodyGuard, limit=settings.max_body_bytes, forms=forms)
     app.add_middleware(OriginGuard, local_access=_local_access(settings), allowed=settings.cors_origins)
     app.add_middleware(StripTrailingSlash)

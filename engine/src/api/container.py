@@ -5,7 +5,6 @@ fastapi-users) is loaded afterwards, in the order in which a first chat needs it
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyflo_common.clock import SystemClock
-from skyflo_common.key_list import key_values
 from skyflo_common.memory import keep_imports
-from skyflo_common.redaction import Redactor, is_secret_name
+from skyflo_common.redaction import Redactor
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.lazy import Lazy, LazyToolServer, import_in_thread
 from src.api.adapters.policy_file import PolicyFile
@@ -34,6 +32,7 @@ from src.api.mail import open_mailer
 from src.api.oidc import open_oidc
 from src.api.ports import Bus, Clock, NoTracing, Policies, RateLimiter, Secrets, Store, ToolServer, Tracing
 from src.api.probes import backlog_probe, pooler_probe, probes
+from src.api.redactor import build_redactor
 from src.api.services.accounts.accounts import Accounts
 from src.api.services.accounts.api_tokens import ApiTokens
 from src.api.services.accounts.failed_logins import FailedLogins
@@ -69,7 +68,7 @@ from src.api.services.streaming.stream import RunStreams
 from src.api.services.streaming.watcher import RunWatcher
 from src.api.services.tools.catalog import ToolCatalog
 from src.api.telemetry import create_metrics, observe_tools, serve_metrics
-from src.api.tool_servers import connect_tool_servers, start_tool_server
+from src.api.tool_servers import connect_tool_servers, find_tool_server
 from src.api.utils.failpoints import Failpoints
 from src.api.utils.ids import Uuid7
 from src.api.utils.shutdown import shutdown_event
@@ -78,14 +77,17 @@ if TYPE_CHECKING:
     from src.api.adapters.checkpointer import Checkpointer
     from src.api.adapters.metrics.prometheus import PrometheusMetrics
     from src.api.adapters.model.selection import ModelAdapter
+    from src.api.adapters.tools.parent_process import ParentProcess
 
-__all__ = ["build_redactor", "open_services"]
+__all__ = ["open_services"]
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_services(user_settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Services]:
+async def open_services(
+    user_settings: Settings, tracing: Tracing | None = None, parent: "ParentProcess | None" = None
+) -> AsyncIterator[Services]:
     """Open all services until the block ends. Raises `SettingsError` if the settings don't allow a start."""
     async with AsyncExitStack() as stack:
         clock, redactor = SystemClock(), build_redactor(user_settings)
@@ -118,7 +120,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
         store, ids = infra.store, infra.ids
         stream_access = await stack.enter_async_context(StreamAccess(store, clock))
         lazy_stack = await stack.enter_async_context(AsyncExitStack())
-        child = await start_tool_server(lazy_stack, resolved, clock, redactor)
+        child = await find_tool_server(lazy_stack, resolved, clock, redactor, parent)
         tasks = await stack.enter_async_context(BackgroundTasks(shutdown_timeout=0))
         mail_links = MailLinks(tasks, settings.public_url, open_mailer(settings), log_links=settings.local_mode)
         failed_logins = FailedLogins(store, tasks, clock)
@@ -135,8 +137,7 @@ async def open_services(user_settings: Settings, tracing: Tracing | None = None)
             lambda: _load_executor(lazy_stack, settings, core.dependencies, model, checkpointer, tasks)
         )
         core = await stack.enter_async_context(open_core(infra, executor))
-        sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
-        _ = tasks.spawn(sealer.run_forever(), name="sealer")
+        _start_sealer(tasks, settings, store, clock)
         tools = _tool_catalog(infra)
         services = _services(
             settings,
@@ -180,6 +181,11 @@ def _needed_parts(
     # In local mode nearly no request signs in, so the 7 MB of fastapi-users are loaded only on demand.
     sign_in = [accounts] if serves and not settings.local_mode else []
     return [*limiting, servers, *(of_runs if executes else ()), *sign_in, *([warming] if executes else ())]
+
+
+def _start_sealer(tasks: BackgroundTasks, settings: Settings, store: Store, clock: Clock) -> None:
+    sealer = Sealer(store, clock, SealKey(settings.audit_secret), settings.audit_seal_seconds)
+    _ = tasks.spawn(sealer.run_forever(), name="sealer")
 
 
 def _warn_about_proxies(settings: Settings) -> None:
@@ -330,19 +336,6 @@ async def _open_bus(stack: AsyncExitStack, settings: Settings, clock: Clock) -> 
     from src.api.adapters.bus.redis import RedisBus
 
     return await stack.enter_async_context(RedisBus(settings.redis_url, clock))
-
-
-def build_redactor(settings: Settings) -> Redactor:
-    """Derive the redactor's key from the secret that all replicas share, so that they mask a value identically."""
-    key = hashlib.sha256(b"fingerprints of masked values:" + settings.secret.encode()).digest()
-    secrets = [value for name, value in settings.environment.items() if is_secret_name(name)]
-    keys = key_values((*settings.credentials_key, *settings.mcp_server_token, *settings.mcp_grant_key))
-    of_servers = [value for server in settings.mcp_servers for value in server.secrets(settings.environment)]
-    exporting = settings.otel_exporter_otlp_headers
-    of_exporter = (
-        [] if exporting is None else [one.partition("=")[2] for one in exporting.get_secret_value().split(",")]
-    )
-    return Redactor(key, [settings.secret, *secrets, *keys, *of_servers, *of_exporter])
 
 
 async def _open_rates(stack: AsyncExitStack, settings: Settings) -> RateLimiter:

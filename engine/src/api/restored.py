@@ -7,12 +7,12 @@ import sys
 from skyflo_common.clock import SystemClock
 from src.api.adapters.bus.local import LocalBus
 from src.api.config.settings import Settings, SettingsError
-from src.api.container import build_redactor
 from src.api.database import is_pooled, open_database
 from src.api.errors import EngineError
 from src.api.host_settings import load_host_settings
 from src.api.limit_settings import build_limits
 from src.api.ports import Store
+from src.api.redactor import build_redactor
 from src.api.services.runs.completion import RunCompletion
 from src.api.services.runs.leases import Leases, LeaseSettings
 from src.api.services.runs.restore import RestoreRecovery, RestoreReport

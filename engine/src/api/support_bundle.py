@@ -16,10 +16,10 @@ from skyflo_common.redaction import is_secret_name
 from src.api.adapters.store.migrations import list_applied, list_pending
 from src.api.adapters.store.store import open_store
 from src.api.config.settings import Settings, SettingsError
-from src.api.container import build_redactor
 from src.api.database import is_pooled
 from src.api.errors import EngineError
 from src.api.host_settings import load_host_settings
+from src.api.redactor import build_redactor
 from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.records import RECORDS
 

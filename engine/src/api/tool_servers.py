@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from skyflo_common.clock import SystemClock
 from skyflo_common.redaction import Redactor
 from src.api.adapters.lazy import import_in_thread
+from src.api.adapters.tools.endpoint import ChangingEndpoint
 from src.api.adapters.tools.server_process import ToolServerConfig, ToolServerProcess
 from src.api.adapters.tools.servers import build_server_configs
 from src.api.agent.policy_facts import OWN_SERVER
@@ -15,8 +16,23 @@ from src.api.ports import Clock, IntegrationAccess
 
 if TYPE_CHECKING:
     from src.api.adapters.tools.mcp import McpToolServers
+    from src.api.adapters.tools.parent_process import ParentProcess
 
-__all__ = ["connect_tool_servers", "start_tool_server"]
+__all__ = ["connect_tool_servers", "find_tool_server", "start_tool_server"]
+
+
+async def find_tool_server(
+    stack: AsyncExitStack,
+    resolved: ResolvedEnvironment,
+    clock: Clock,
+    redactor: Redactor,
+    parent: "ParentProcess | None",
+) -> ChangingEndpoint | None:
+    """Return the bundled tool server: the parent's, or else one of this process. None if the settings name another."""
+    if parent is None:
+        return await start_tool_server(stack, resolved, clock, redactor)
+    await stack.enter_async_context(parent)
+    return None if resolved.settings.mcp_server_url else parent
 
 
 async def start_tool_server(
@@ -39,7 +55,7 @@ async def start_tool_server(
 async def connect_tool_servers(
     stack: AsyncExitStack,
     settings: Settings,
-    child: ToolServerProcess | None,
+    child: ChangingEndpoint | None,
     access: IntegrationAccess,
     redactor: Redactor,
 ) -> "McpToolServers":

@@ -4,9 +4,6 @@ Binds 127.0.0.1:8080 (`HOST`, `PORT`), keeps its data in `.data` of the checkout
 how to set it, and then serves. Ctrl-C stops everything within seconds, a second one at once.
 """
 
-import errno
-import gc
-import logging
 import os
 import shutil
 import socket
@@ -23,14 +20,11 @@ from src.api.config.sandbox import SandboxParts, sandbox_kubeconfig_path, select
 from src.api.config.secret_keys import derive_local_key
 from src.api.config.settings import CHECKOUT, Settings, SettingsError
 from src.api.environment import describe_cluster, describe_model
+from src.api.server import bind, create_server_config
 
 __all__ = ["main"]
 
-_GRACE_SECONDS = 3
-_KEEP_ALIVE_SECONDS = 75  # longer than proxies keep an idle connection, so that they close it first
 _PORT = "8080"
-_COLLECT_AFTER = (50_000, 20, 50)
-"""GC thresholds. Python's default of 700 objects costs a tenth of the startup time."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -58,43 +52,44 @@ def main() -> int:
     """Serve until stopped. Returns the exit code."""
     environment = set_local_defaults()
     host = environment.get("HOST", "127.0.0.1")
+    port = environment.get("PORT", _PORT)
     try:
         settings = Settings.load()
-        listener = _bind(host, environment.get("PORT", _PORT))
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 1
-    try:
-        return _serve(settings, listener, _address(host, listener))
+        if settings.engine_processes > 1:
+            return _serve_by_several(settings, host, port)
+        with bind(host, port) as listener:
+            return _serve(settings, listener, _address(host, listener.getsockname()[1]))
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
-    finally:
-        listener.close()
 
 
 def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
+    sandboxed = _greet(settings)
+    server = _Server(create_server_config(settings), _instructions(settings, sandboxed, address))
+    server.run(sockets=[listener])
+    return 0 if server.started else 3
+
+
+def _serve_by_several(settings: Settings, host: str, port: str) -> int:
+    from src.api.supervisor import run_processes
+
+    sandboxed = _greet(settings)
+
+    def announce(bound: int) -> None:
+        print(_instructions(settings, sandboxed, _address(host, bound)), flush=True)
+
+    return run_processes(settings, host, port, announce)
+
+
+def _greet(settings: Settings) -> SandboxParts:
+    """Print what is in use, configure the log, and return what the sandbox replaces."""
     sandboxed = select_parts(settings)
     print(_greeting(settings, sandboxed), flush=True)
     configure_logging(settings.logged_from, settings.log_format)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its startup messages repeat ours
-    gc.set_threshold(*_COLLECT_AFTER)
-    from src.api.asgi import create_application
-
-    config = uvicorn.Config(
-        create_application(settings),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # TRUSTED_PROXIES decides which proxies to trust
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-    )
-    server = _Server(config, _instructions(settings, sandboxed, address))
-    server.run(sockets=[listener])
-    return 0 if server.started else 3
+    return sandboxed
 
 
 def _instructions(settings: Settings, sandboxed: SandboxParts, address: str) -> str:
@@ -138,28 +133,7 @@ def _relative(path: Path) -> str:
     return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)
 
 
-def _bind(host: str, port: str) -> socket.socket:
-    """Bind the port.
-
-    The protocol is TCP explicitly; otherwise asyncio sets no TCP_NODELAY and every event waits 40 ms.
-    """
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise SettingsError([f"PORT: is not the number of a port: {port}"])
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, int(port)))
-    except OSError as error:
-        listener.close()
-        taken = "is taken by another program: stop that, or choose another, for instance: make up PORT=8081"
-        reason = taken if error.errno == errno.EADDRINUSE else f"can't be opened: {error.strerror or error}"
-        raise SettingsError([f"PORT: {port} on {host} {reason}"]) from error
-    return listener
-
-
-def _address(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
+def _address(host: str, port: int) -> str:
     shown = "localhost" if host in (*_LOOPBACK, "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     return f"http://{shown}:{port}"
 

@@ -9,22 +9,22 @@ from types import FrameType
 __all__ = ["run_part", "up"]
 
 
-def up(host: str | None, port: int | None, sandbox: str | None, fresh_sandbox: bool) -> int:
+def up(host: str | None, port: int | None, processes: int | None, sandbox: str | None, fresh_sandbox: bool) -> int:
     """Serve until stopped. Options that are not given are read from the environment and `.env`."""
     fresh = "true" if fresh_sandbox else None
-    return _serve(host, port, {"SANDBOX": sandbox, "SANDBOX_FRESH": fresh})
+    return _serve(host, port, processes, {"SANDBOX": sandbox, "SANDBOX_FRESH": fresh})
 
 
-def run_part(role: str, host: str | None, port: int | None) -> int:
+def run_part(role: str, host: str | None, port: int | None, processes: int | None) -> int:
     """Run the part of the engine that `ENGINE_ROLE` calls `role` until stopped."""
-    return _serve(host, port, {"ENGINE_ROLE": role})
+    return _serve(host, port, processes, {"ENGINE_ROLE": role})
 
 
-def _serve(host: str | None, port: int | None, more: Mapping[str, str | None]) -> int:
+def _serve(host: str | None, port: int | None, processes: int | None, more: Mapping[str, str | None]) -> int:
     # Process 1 of a container never gets a SIGTERM for which it has no handler, and the imports take a second.
     signal.signal(signal.SIGTERM, _exit)
-    options = {"HOST": host, "PORT": None if port is None else str(port), **more}
-    os.environ.update({name: value for name, value in options.items() if value is not None})
+    options = {"HOST": host, "PORT": port, "ENGINE_PROCESSES": processes, **more}
+    os.environ.update({name: str(value) for name, value in options.items() if value is not None})
     from src.api.up import main
 
     return main()

@@ -1,6 +1,7 @@
 """Test that `skyflo up` starts the engine of this machine."""
 
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_sigterm_before_the_server_handles_it_ends_the_command(monkeypatch: pyte
     monkeypatch.setattr("src.api.up.main", lambda: signal.raise_signal(signal.SIGTERM))
     try:
         with pytest.raises(SystemExit) as ended:
-            up(None, None, None, fresh_sandbox=False)
+            up(None, None, None, None, fresh_sandbox=False)
     finally:
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 143
@@ -56,6 +57,43 @@ def test_part_of_the_engine_is_refused_without_shared_services(model_only: Shell
     assert "Set POSTGRES_DATABASE_URL and REDIS_URL too" in done.err
     model_only.extra["POSTGRES_DATABASE_URL"] = "postgres://nobody@127.0.0.1:9/none"
     assert "Set REDIS_URL too" in model_only.run(part).err
+
+
+@pytest.mark.promise("safe-defaults")
+def test_several_processes_are_refused_without_shared_services(model_only: Shell) -> None:
+    done = model_only.run("up", "--workers", "2")
+    assert done.code == 1
+    assert "ENGINE_PROCESSES: is 2" in done.err
+    assert "Set POSTGRES_DATABASE_URL and REDIS_URL too" in done.err
+    assert "ENGINE_PROCESSES=1" in done.err
+
+
+def test_several_processes_refuse_what_one_process_only_can_use(model_only: Shell, redis_url: str) -> None:
+    model_only.extra |= {"POSTGRES_DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "REDIS_URL": redis_url}
+    assert "works with one process only" in model_only.run("up", "--workers", "2", "--sandbox", "all").err
+    model_only.extra["METRICS_ADDRESS"] = "127.0.0.1:65535"
+    assert "choose a lower port" in model_only.run("up", "--workers", "2").err
+
+
+def test_several_processes_do_not_share_their_port_with_another_program(model_only: Shell, redis_url: str) -> None:
+    model_only.extra |= {"POSTGRES_DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "REDIS_URL": redis_url}
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        done = model_only.run("up", "--workers", "2", "--port", str(other.getsockname()[1]))
+    assert done.code == 1
+    assert "is taken by another program" in done.err
+
+
+def test_failure_of_the_first_process_ends_the_command_before_others_start(
+    model_only: Shell, postgres_url: str, redis_url: str
+) -> None:
+    model_only.extra |= {"POSTGRES_DATABASE_URL": postgres_url, "REDIS_URL": redis_url}
+    done = model_only.run("up", "--workers", "3", "--port", "0")
+    assert done.code == 3
+    assert "run: aerich upgrade" in done.err
+    assert done.err.count("action=process.started") == 1
 
 
 def test_worker_says_where_its_health_is(

@@ -19,7 +19,7 @@ from src.api.adapters import child_guard
 from src.api.adapters.tools.sanitize import line
 from src.api.ports import Clock
 
-__all__ = ["LINE_BYTES", "Command", "restart_forever", "run_process", "stop_process"]
+__all__ = ["LINE_BYTES", "Command", "finish", "restart_forever", "run_process", "stop_process"]
 
 LINE_BYTES = 64 * 1024
 _KILL_SECONDS = 2.0
@@ -83,7 +83,7 @@ async def run_process(command: Command, redactor: Redactor) -> AsyncIterator[asy
         try:
             yield process
         finally:
-            await _finish(_stop_group(process) if command.ends_descendants else stop_process(process))
+            await finish(_stop_group(process) if command.ends_descendants else stop_process(process))
             log.cancel()
             await asyncio.wait([log])
 
@@ -131,7 +131,7 @@ def _check_executable(command: Command) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-async def _finish(work: Coroutine[Any, Any, None]) -> None:
+async def finish(work: Coroutine[Any, Any, None]) -> None:
     """Do work to its end, however often the caller is cancelled meanwhile. The work must be bounded."""
     task, cancelled = asyncio.create_task(work), False
     while not task.done():

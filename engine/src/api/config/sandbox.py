@@ -60,10 +60,11 @@ class SandboxUrls:
 def select_parts(settings: Settings) -> SandboxParts:
     """Choose the parts: in local mode, `SANDBOX=auto` selects what is missing; other values name the parts.
 
+    Several processes use no sandbox: each would start its own, with a cluster of its own.
     Raises `SettingsError` if parts are named and the sandbox is not installed.
     """
     requested = settings.sandbox
-    if requested == "none" or not settings.local_mode:
+    if requested == "none" or not settings.local_mode or settings.engine_processes > 1:
         return SandboxParts()
     if not is_installed(PACKAGE):
         if requested == "auto":

@@ -259,6 +259,8 @@ class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     def _check_sandbox(cls, value: str, info: ValidationInfo) -> str:
         if value not in {"auto", "none"} and not info.data.get("local_mode"):
             raise ValueError("works in local mode only; set LOCAL_MODE=true, or SANDBOX=none")
+        if value not in {"auto", "none"} and info.data.get("engine_processes", 1) > 1:
+            raise ValueError("works with one process only; set ENGINE_PROCESSES=1, or SANDBOX=none")
         return value
 
     @field_validator("audit_key")

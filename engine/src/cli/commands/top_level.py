@@ -17,6 +17,17 @@ Port = Annotated[
     int | None,
     typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free one. Default: PORT, then 8080."),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "--processes",
+        min=1,
+        max=64,
+        help="The number of processes behind the port. More than one needs POSTGRES_DATABASE_URL and REDIS_URL. "
+        "Default: ENGINE_PROCESSES, then 1.",
+    ),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,6 +40,7 @@ def add_commands(app: typer.Typer) -> None:
 def up(
     host: Host = None,
     port: Port = None,
+    workers: Processes = None,
     sandbox: Annotated[
         Replaced | None, typer.Option(help="What the sandbox replaces; auto: what is missing. Default: SANDBOX.")
     ] = None,
@@ -37,7 +49,7 @@ def up(
     """Start the engine on this machine with your model and cluster, or the sandbox for what is missing."""
     from src.cli.up import up as run
 
-    raise typer.Exit(run(host, port, sandbox, fresh_sandbox))
+    raise typer.Exit(run(host, port, workers, sandbox, fresh_sandbox))
 
 
 def chat(
@@ -189,21 +201,21 @@ def support_bundle(
     raise typer.Exit(run(output, log, server, insecure))
 
 
-def api(host: Host = None, port: Port = None) -> None:
+def api(host: Host = None, port: Port = None, workers: Processes = None) -> None:
     """Serve HTTP without executing runs: messages, streams, approvals and the page. Workers execute the runs.
 
     Needs POSTGRES_DATABASE_URL and REDIS_URL, the same as the workers.
     """
     from src.cli.up import run_part
 
-    raise typer.Exit(run_part("api", host, port))
+    raise typer.Exit(run_part("api", host, port, workers))
 
 
-def worker(host: Host = None, port: Port = None) -> None:
+def worker(host: Host = None, port: Port = None, workers: Processes = None) -> None:
     """Execute runs without serving people. Only the health check is served over HTTP.
 
     Needs POSTGRES_DATABASE_URL and REDIS_URL, the same as `skyflo api`. Start as many as there is work for.
     """
     from src.cli.up import run_part
 
-    raise typer.Exit(run_part("worker", host, port))
+    raise typer.Exit(run_part("worker", host, port, workers))

@@ -37,6 +37,7 @@ DEFAULTS = {
     "checkpointer_database_url": None,
     "redis_url": None,
     "engine_role": "all",
+    "engine_processes": 1,
     "rate_limiting_enabled": True,
     "rate_limit_per_minute": 100,
     "trusted_proxies": (),

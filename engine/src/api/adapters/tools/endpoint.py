@@ -1,14 +1,22 @@
 """Describe how a tool server is reached, and whether its hints are trusted."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from src.api.adapters.subprocesses import Command
 from src.api.errors import ToolsUnavailable
 
-__all__ = ["ChildEndpoint", "Endpoint", "EndpointSource", "FixedEndpoint", "ServerConfig", "ServerEndpoint"]
+__all__ = [
+    "ChangingEndpoint",
+    "ChildEndpoint",
+    "Endpoint",
+    "EndpointSource",
+    "FixedEndpoint",
+    "ServerConfig",
+    "ServerEndpoint",
+]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
@@ -38,6 +46,12 @@ class EndpointSource(Protocol):
 
     async def endpoint(self) -> ServerEndpoint:
         """Return the address. Raises `ToolsUnavailable`, with the reason, while there is none."""
+
+
+class ChangingEndpoint(EndpointSource, Protocol):
+    """An address that changes while the engine runs. `changed` is called after each change."""
+
+    changed: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,11 @@ class ToolServerProcess:
     def is_listening(self) -> bool:
         return self._endpoint is not None
 
+    @property
+    def state(self) -> Endpoint | str | None:
+        """The child's address, or why there is none; None until the first start has ended either way."""
+        return self._endpoint or (self._problem if self._started_once.is_set() else None)
+
     async def endpoint(self) -> Endpoint:
         """Return the child's address, waiting for the first start only. Raises `ToolsUnavailable` with the reason."""
         await self._started_once.wait()

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 
 from skyflo_common.key_list import key_values
 from src.api.adapters.subprocesses import Command
-from src.api.adapters.tools.endpoint import ChildEndpoint, Endpoint, EndpointSource, FixedEndpoint, ServerConfig
-from src.api.adapters.tools.server_process import ToolServerProcess
+from src.api.adapters.tools.endpoint import (
+    ChangingEndpoint,
+    ChildEndpoint,
+    Endpoint,
+    EndpointSource,
+    FixedEndpoint,
+    ServerConfig,
+)
 from src.api.config.mcp_server import McpServer
 from src.api.config.settings import Settings
 
@@ -16,7 +22,7 @@ _INHERITED_VARIABLES = frozenset(
 )
 
 
-def build_server_configs(settings: Settings, child: ToolServerProcess | None, own_name: str) -> list[ServerConfig]:
+def build_server_configs(settings: Settings, child: ChangingEndpoint | None, own_name: str) -> list[ServerConfig]:
     """Return our own server first: if two tools have the same name, the earlier server keeps it."""
     own: EndpointSource = child or FixedEndpoint(_build_own_endpoint(settings))
     return [

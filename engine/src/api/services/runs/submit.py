@@ -252,4 +252,5 @@ def _build_run(new_run: _NewRun, state: str, now: int) -> Run:
         ended_at=None,
         rested_at=None,
         waited_ms=0,
+        has_deferred=False,
     )

@@ -33,7 +33,7 @@ from src.api.ports import (
 )
 from src.api.schemas.events import EVENT, Event, ToolProgress
 from src.api.schemas.policy import ActivePolicy
-from src.api.schemas.query import Now, Where
+from src.api.schemas.query import Increment, Now, Where
 from src.api.schemas.records import Approval, Call, Execution, Run
 from src.api.services.accounts.impersonation import Impersonation
 from src.api.services.background import BackgroundTasks
@@ -131,7 +131,7 @@ class Ledger:
         policy = await self.policies.current()
 
         async def body(tx: Transaction) -> list[Call]:
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
+            run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence, reserve=len(calls))
             if run.stop_at is not None:
                 raise RunStopped("A stop was requested.")
             now = await tx.now()
@@ -140,7 +140,7 @@ class Ledger:
                 await self._begin_read(tx, evaluate_read(policy, person, call, now), call, now) for call in calls
             ]
             events = [event for _, event in decided if event is not None]
-            await self.journal.record_locked(tx, run, events, now)
+            await self.journal.record_locked(tx, run, events, now, reserved=len(calls))
             return [call for call, (runs, _) in zip(calls, decided, strict=True) if runs]
 
         return await self.store.transaction(body)
@@ -213,7 +213,7 @@ class Ledger:
 
         async def body(tx: Transaction) -> StartedExecution | None:
             guard: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running", "stop_at": None}
-            run = await tx.change(Run, guard, updated_at=Now())
+            run = await tx.change(Run, guard, journal=Increment(1), updated_at=Now())
             if run is None:
                 return None
             now = await tx.now()
@@ -226,7 +226,7 @@ class Ledger:
             if not await tx.insert(execution):
                 raise NotFound("This change has been started before; it never starts twice.")
             await tx.change(Call, {"id": call.id}, status="executing", started_at=now)
-            await self.journal.record_locked(tx, run, [executing_event(call)], now)
+            await self.journal.record_locked(tx, run, [executing_event(call)], now, reserved=1)
             return StartedExecution(approval, execution, impersonate_user, start_time)
 
         started = await self.store.transaction(body)
@@ -277,6 +277,7 @@ class Ledger:
         """
         before, after = ("approved", "expired") if refusal.status == "expired" else ("consumed", "stale")
         if await tx.change(Approval, {"id": call.id, "status": before}, status=after) is None:
+            await self.journal.record_locked(tx, run, [], now, reserved=1)  # returns the number that no event needs
             return
         await settle_call(tx, call, refusal.status, now, error=refusal.reason)
         superseded: list[Event] = []
@@ -290,7 +291,7 @@ class Ledger:
         event = decided_event(
             f"tool.{refusal.status}", call, policy=refusal.policy, reason=refusal.reason, digest=refusal.digest
         )
-        await self.journal.record_locked(tx, run, [event, *superseded], now)
+        await self.journal.record_locked(tx, run, [event, *superseded], now, reserved=1)
 
     async def _send_change(self, call: Call, started: StartedExecution) -> None:
         """Send what the approval's row holds, once, and record the result even if the run has a new owner by then."""

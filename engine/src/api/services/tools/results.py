@@ -92,11 +92,11 @@ class ResultRecorder:
         outcome = _as_read_outcome(await self.of(reply))
 
         async def body(tx: Transaction) -> None:
-            run = await self.journal.record_as_owner(tx, call.run_id, fence, [])
+            run = await self.journal.lock_as_owner(tx, call.run_id, fence, reserve=1)
             now = await tx.now()
             ended = await settle_call(tx, call, outcome.status, now, error=outcome.error, result=outcome.result)
-            if ended.status == outcome.status:
-                await self.journal.record_locked(tx, run, [self.event(call, outcome)], now)
+            events = [self.event(call, outcome)] if ended.status == outcome.status else []
+            await self.journal.record_locked(tx, run, events, now, reserved=1)
 
         await self.store.transaction(body)
 

@@ -16,7 +16,7 @@ from src.api.schemas.policy import ActivePolicy
 from src.api.schemas.query import Where
 from src.api.schemas.records import Call, Execution, Message, Run
 from src.api.services.approvals.proposals import Proposals
-from src.api.services.conversations.search import index_message
+from src.api.services.conversations.search import text_to_index
 from src.api.services.infrastructure import Infrastructure
 from src.api.services.lease import Lease
 from src.api.services.policy.enforcement import evaluate_tool, find_requester, needs_human_approval
@@ -140,7 +140,7 @@ class StoreRunSession:
                 self.deps.infra.ids.new(), run, reply, now, hidden=any(each.hidden for each in first_messages)
             )
             await tx.insert(message)
-            await index_message(tx, message)
+            await tx.insert_all(text_to_index(message))
             if has_tokens(reply.usage):
                 await tx.insert(build_model_call(message.id, run, reply.model, reply.usage, reply.ttft_ms, now))
             await tx.insert_all(calls)

@@ -7,6 +7,7 @@ from src.api.agent.context import CALL_AS_TEXT, RunSnapshot, UnfinishedGeneratio
 from src.api.agent.repetition import Turn, turn_of
 from src.api.ports import Reader
 from src.api.schemas.records import Call, Message, Run
+from src.api.schemas.states import UNSETTLED
 from src.api.services.streaming.generations import find_unfinished_generation
 from src.api.services.tools.calls import latest_versions
 
@@ -15,19 +16,22 @@ __all__ = ["OwnedRows", "RunRows"]
 MAX_CALLS = 1000
 MAX_REPLIES = 50
 MAX_RECENT_TURNS = 12
+MAY_CHANGE = frozenset({*UNSETTLED, "unknown"})
+"""Statuses of calls that `settle_call` may still change."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
     """What the database holds of a run: its turns, replies (newest first) and calls, and a generation without an end.
 
-    `calls` are ordered by turn (newest first), position and version.
+    `usage` is JSON, as in the run's row. `calls` are ordered by turn (newest first), position and version.
     """
 
     turn: int = 0
     replies: Sequence[Message] = ()
     calls: Sequence[Call] = ()
     unfinished: UnfinishedGeneration | None = None
+    usage: str = "{}"
 
     @property
     def is_settled(self) -> bool:
@@ -84,6 +88,12 @@ class OwnedRows:
         """Return the rows if a `read` would read nothing."""
         return None if self._calls_changed or self._generation_began else self._rows
 
+    def final_calls(self) -> Sequence[Call] | None:
+        """Return the run's calls if they are known and have all ended for good, so that nobody changes them."""
+        if self._rows is None or self._calls_changed:
+            return None
+        return None if any(call.status in MAY_CHANGE for call in self._rows.calls) else self._rows.calls
+
     def forget(self) -> RunRows | None:
         """Forget everything, before a write whose outcome may stay unknown. Returns what was known."""
         known, self._rows = self._rows, None
@@ -94,7 +104,7 @@ class OwnedRows:
         if before is None:
             return
         replies = [message, *before.replies][:MAX_REPLIES]
-        self._rows = RunRows(run.turn, replies, [*calls, *before.calls][:MAX_CALLS])
+        self._rows = RunRows(run.turn, replies, [*calls, *before.calls][:MAX_CALLS], usage=run.usage)
         self._calls_changed = self._generation_began = False
 
     async def read(self, reader: Reader) -> RunRows:
@@ -103,7 +113,8 @@ class OwnedRows:
         if rows is None:
             run = await reader.get(Run, id=self.run_id)
             where = {"run_id": self.run_id, "role": "assistant"}
-            rows = RunRows(0 if run is None else run.turn, await reader.find(Message, where, "-turn", MAX_REPLIES))
+            replies = await reader.find(Message, where, "-turn", MAX_REPLIES)
+            rows = RunRows(replies=replies) if run is None else RunRows(run.turn, replies, usage=run.usage)
         if self._rows is None or self._calls_changed:
             calls = await reader.find(Call, {"run_id": self.run_id}, "-turn,position,version", MAX_CALLS)
             rows = replace(rows, calls=calls)

@@ -8,6 +8,7 @@ from src.api.agent.repetition import Turn, turn_of
 from src.api.ports import Reader
 from src.api.schemas.records import Call, Message, Run
 from src.api.schemas.states import UNSETTLED
+from src.api.services.lease import Lease
 from src.api.services.streaming.generations import find_unfinished_generation
 from src.api.services.tools.calls import latest_versions
 
@@ -61,14 +62,20 @@ class OwnedRows:
     the ledger check in their transactions whatever they act on.
     """
 
-    run_id: str
+    lease: Lease
     _rows: RunRows | None = field(init=False, default=None)
+    _is_as_claimed: bool = field(init=False, default=True)
     _calls_changed: bool = field(init=False, default=False)
     _generation_began: bool = field(init=False, default=False)
 
-    def start_empty(self) -> None:
-        """Begin with a run that its first owner has just claimed: nothing is written yet."""
-        self._rows = RunRows()
+    def __post_init__(self) -> None:
+        if self.lease.fence == 1:  # nothing is written yet
+            self._rows = RunRows()
+
+    @property
+    def _is_without_generation(self) -> bool:
+        """Whether the rows are those of a run from the queue: it is new, or it rested after a complete generation."""
+        return self._is_as_claimed and self.lease.was_queued
 
     @property
     def is_settled(self) -> bool:
@@ -96,7 +103,7 @@ class OwnedRows:
 
     def forget(self) -> RunRows | None:
         """Forget everything, before a write whose outcome may stay unknown. Returns what was known."""
-        known, self._rows = self._rows, None
+        known, self._rows, self._is_as_claimed = self._rows, None, False
         return known
 
     def add_turn(self, before: RunRows | None, run: Run, message: Message, calls: Sequence[Call]) -> None:
@@ -109,17 +116,17 @@ class OwnedRows:
 
     async def read(self, reader: Reader) -> RunRows:
         """Read what is not known, and return all of it."""
-        rows = self._rows
+        rows, run_id = self._rows, self.lease.run_id
         if rows is None:
-            run = await reader.get(Run, id=self.run_id)
-            where = {"run_id": self.run_id, "role": "assistant"}
+            run = self.lease.run if self._is_as_claimed else await reader.get(Run, id=run_id)
+            where = {"run_id": run_id, "role": "assistant"}
             replies = await reader.find(Message, where, "-turn", MAX_REPLIES)
             rows = RunRows(replies=replies) if run is None else RunRows(run.turn, replies, usage=run.usage)
         if self._rows is None or self._calls_changed:
-            calls = await reader.find(Call, {"run_id": self.run_id}, "-turn,position,version", MAX_CALLS)
+            calls = await reader.find(Call, {"run_id": run_id}, "-turn,position,version", MAX_CALLS)
             rows = replace(rows, calls=calls)
-        if self._rows is None or self._generation_began:
-            rows = replace(rows, unfinished=await find_unfinished_generation(reader, self.run_id))
+        if self._generation_began or (self._rows is None and not self._is_without_generation):
+            rows = replace(rows, unfinished=await find_unfinished_generation(reader, run_id))
         self._rows, self._calls_changed, self._generation_began = rows, False, False
         return rows
 

@@ -70,9 +70,7 @@ class StoreRunSession:
     _has_summary: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
-        self._rows = OwnedRows(self.lease.run_id)
-        if self.lease.fence == 1:
-            self._rows.start_empty()
+        self._rows = OwnedRows(self.lease)
 
     async def specs(self) -> Mapping[str, ToolSpec]:
         budget = self.deps.infra.limits.tool_budget

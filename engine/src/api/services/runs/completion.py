@@ -102,9 +102,9 @@ class RunCompletion:
             tx.audit(run_stream(run.id), "run.stop_asked", by, {"conversation_id": run.conversation_id})
         events = await self._stop_calls(tx, run, now)
         if run.state == "running":
-            return await self.journal.record(tx, run.id, events, now, by) if events else run
+            return await self.journal.record(tx, run, events, now, by) if events else run
         run_result = RunResult("stopped")
-        run = await self.journal.record(tx, run.id, events + _build_final_events(run, run_result, now), now, by)
+        run = await self.journal.record(tx, run, events + _build_final_events(run, run_result, now), now, by)
         return await self._write_end(tx, run, run_result, now)
 
     async def lock_and_stop(self, tx: Transaction, conversation_id: str, run_id: str, by: Actor = ENGINE) -> str | None:
@@ -130,7 +130,7 @@ class RunCompletion:
             await settle_call(tx, call, "superseded", now, error=_SUPERSEDED)
             events.append(decided_event("tool.superseded", call, reason=_SUPERSEDED))
         run_result = RunResult("completed", result="Superseded by a new message.")
-        run = await self.journal.record(tx, run.id, events + _build_final_events(run, run_result, now), now, by)
+        run = await self.journal.record(tx, run, events + _build_final_events(run, run_result, now), now, by)
         return await self._write_end(tx, run, run_result, now)
 
     async def promote(self, tx: Transaction, conversation_id: str, now: int) -> str | None:

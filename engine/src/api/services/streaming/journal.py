@@ -6,7 +6,7 @@ The same transaction writes their audit entries, also for an event that is defer
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from src.api.errors import NotFound, RunFenced
+from src.api.errors import RunFenced
 from src.api.ports import Ids, Transaction
 from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.events import EVENT, FINAL_TYPES, Event, TitleGenerated
@@ -87,21 +87,29 @@ class Journal:
             values["rest_seq"] = n
         if n == run.journal and not values:
             return run
-        changed = await tx.change(Run, {"id": run.id, "fence": run.fence, "journal": run.journal}, journal=n, **values)
-        if changed is None:
-            raise RuntimeError(f"run {run.id} changed although this transaction holds its lock")
-        return changed
+        where: Where = {"id": run.id, "fence": run.fence, "journal": run.journal}
+        return _require_locked(run, await tx.change(Run, where, journal=n, **values))
 
-    async def record(self, tx: Transaction, run_id: str, events: Sequence[Event], now: int, by: Actor = ENGINE) -> Run:
-        """Record events of a run that no owner streams. Call it after the transaction's last change of the run's state.
+    async def record(
+        self,
+        tx: Transaction,
+        run: Run,
+        events: Sequence[Event],
+        now: int,
+        by: Actor = ENGINE,
+        **values: Assign,
+    ) -> Run:
+        """Record events of a run that no owner streams, and set `values` by the same UPDATE.
 
-        If the run rests, the last event of its rest follows again, unless `events` ends with it: streams end with it.
+        The caller's transaction has locked `run` and changes its state by nothing but `values` from then on. If the run
+        rests, the last event of its rest follows again, unless `events` ends with it: streams end with it.
         """
-        _audit(tx, run_id, events, by)
-        run = await tx.change(Run, {"id": run_id}, journal=Increment(len(events)), updated_at=now)
-        if run is None:
-            raise NotFound("There is no such run.")
-        await self._write(tx, run_id, run.journal - len(events), events, now)
+        _audit(tx, run.id, events, by)
+        where: Where = {"id": run.id, "state": run.state}
+        run = _require_locked(
+            run, await tx.change(Run, where, journal=Increment(len(events)), updated_at=now, **values)
+        )
+        await self._write(tx, run.id, run.journal - len(events), events, now)
         if run.state not in RESTING:
             return run
         if not events or events[-1].type not in FINAL_TYPES:
@@ -117,7 +125,7 @@ class Journal:
         The caller's transaction must have locked the run's row before it read `run`.
         """
         if run.state != "running":
-            await self.record(tx, run.id, events, now, by)
+            await self.record(tx, run, events, now, by)
             return
         _audit(tx, run.id, events, by)
         await tx.insert_all(
@@ -165,6 +173,12 @@ class Journal:
         if not await tx.insert_all(rows):
             raise RuntimeError(f"run {run_id} has an event with a number that was free in this transaction")
         return last + len(rows)
+
+
+def _require_locked(run: Run, changed: Run | None) -> Run:
+    if changed is None:
+        raise RuntimeError(f"run {run.id} changed although this transaction holds its lock")
+    return changed
 
 
 def _build_row(run_id: str, n: int, each: Event | TextBoundary, now: int) -> JournalEvent:

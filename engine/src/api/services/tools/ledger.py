@@ -33,13 +33,14 @@ from src.api.ports import (
 )
 from src.api.schemas.events import EVENT, Event, ToolProgress
 from src.api.schemas.policy import ActivePolicy
-from src.api.schemas.query import Increment, Now, Where
+from src.api.schemas.query import Increment, Now, Where, gt
 from src.api.schemas.records import Approval, Call, Execution, Run
 from src.api.services.accounts.impersonation import Impersonation
 from src.api.services.background import BackgroundTasks
 from src.api.services.lease import Lease
 from src.api.services.limits import Limits
 from src.api.services.policy.enforcement import (
+    approving_decisions,
     evaluate_approval,
     evaluate_read,
     find_requester,
@@ -255,20 +256,20 @@ class Ledger:
         ruling = await evaluate_approval(tx, policy, approval, now)
         if ruling.decision == "deny":
             return Refusal("denied", ruling.sentence, ruling.rule, approval.digest)
+        votes = await approving_decisions(tx, approval) if approval.decided_by_policy is None else []
         try:
-            await require_decision_still_valid(tx, approval, ruling)
-            return approval, await self.impersonation.approver_for(tx, approval)
+            require_decision_still_valid(approval, ruling, votes)
+            return approval, await self.impersonation.approver_for(tx, approval, votes)
         except Forbidden as error:
             return Refusal("stale", f"{error.detail} Decide again.")
 
     async def _consume_approval(self, tx: Transaction, call: Call, now: int) -> Approval | None:
-        approval = await tx.get(Approval, id=call.id)
-        if approval is None or approval.execute_by is None or approval.execute_by <= now:
-            return None
-        if not matches_digest(approval):
+        """Consume the approval, if it is approved and may still start. Raises `DigestMismatch`, which undoes that."""
+        guard: Where = {"id": call.id, "run_id": call.run_id, "status": "approved", "execute_by": gt(now)}
+        approval = await tx.change(Approval, guard, status="consumed")
+        if approval is not None and not matches_digest(approval):
             raise DigestMismatch("What was approved is not what is stored now, so it was not run.")
-        guard = {"id": approval.id, "run_id": call.run_id, "status": "approved", "digest": approval.digest}
-        return await tx.change(Approval, guard, status="consumed")
+        return approval
 
     async def _refuse(self, tx: Transaction, run: Run, call: Call, refusal: Refusal, now: int) -> None:
         """Settle a change that is not started; does nothing if its approval is no longer open.

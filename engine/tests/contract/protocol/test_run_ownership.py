@@ -27,6 +27,7 @@ from src.api.schemas.records import (
 from src.api.services.background import BackgroundTasks
 from src.api.services.lease import Lease
 from src.api.services.limits import Limits
+from src.api.services.runs import stop
 from src.api.services.runs.completion import RunCompletion, RunResult
 from src.api.services.runs.leases import Leases, LeaseSettings
 from src.api.services.runs.sweep import Sweep
@@ -39,7 +40,7 @@ from tests.support.clock import FakeClock
 from tests.support.core_harness import FakeToolServer, open_core_harness
 from tests.support.rows import row
 from tests.support.store_writes import insert_record
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 IDS, CLOCK, LIMITS = Uuid7(), SystemClock(), Limits()
 
@@ -203,6 +204,18 @@ async def test_released_lease_is_not_a_restart(store: TortoiseStore) -> None:
     run = await store.read(lambda reader: reader.get(Run, id="r"))
     assert run is not None
     assert (run.fence, run.restarts, run.journal) == (4, 1, 4)
+
+
+@pytest.mark.promise("stop")
+async def test_owner_notices_stop_from_before_it_listened(store: TortoiseStore) -> None:
+    """No notification comes, and the watcher, which has read the run for another subscriber, sees no change."""
+    await _write(store, _run(fence=1, stop_at=5))
+    lease = Lease(await _read_run(store), CLOCK, 15, CLOCK.monotonic())
+    async with RunWatcher(store, LocalBus(CLOCK), CLOCK) as watcher, watcher.watch("r") as follower:
+        assert await follower.wait(PATIENCE)
+        async with asyncio.timeout(stop.POLL_INTERVAL - 1):
+            await stop.watch_for_stop(store, watcher, lease)
+    assert lease.stopped
 
 
 @pytest.mark.promise("replay", "bounded")

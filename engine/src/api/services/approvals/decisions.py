@@ -93,7 +93,7 @@ class ApprovalDecisions:
     ) -> DecisionResult:
         async def find(reader: Reader) -> tuple[Approval, Call]:
             call = await find_decidable(reader, caller, call_id, conversation_id)
-            return await _read_approval(reader, call_id), call
+            return await _read_approval(reader, call), call
 
         approval, call = await self.store.read(find)
         _check_digest(approval, request)
@@ -117,7 +117,7 @@ class ApprovalDecisions:
         if run is None:
             raise NotFound("There is no such run.")
         now = await tx.now()
-        approval = await _read_approval(tx, call_id)
+        approval = await _read_approval(tx, call)
         if approval.status != "pending":
             return await self._repeat_decision(tx, caller, approval, request)
         _check_digest(approval, request)
@@ -245,9 +245,10 @@ async def find_decidable(reader: Reader, caller: Caller, call_id: str, conversat
     return call
 
 
-async def _read_approval(reader: Reader, call_id: str) -> Approval:
-    approval = await reader.get(Approval, id=call_id)
-    if approval is None:
+async def _read_approval(reader: Reader, call: Call) -> Approval:
+    """Return the call's approval. Raises `NotFound`, also if its row says that it belongs to another run."""
+    approval = await reader.get(Approval, id=call.id)
+    if approval is None or (approval.run_id, approval.conversation_id) != (call.run_id, call.conversation_id):
         raise NotFound(_NO_SUCH_CALL)
     return approval
 

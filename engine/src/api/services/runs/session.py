@@ -67,7 +67,7 @@ class StoreRunSession:
     may_change: bool = field(kw_only=True)
     toolsets: frozenset[str] = field(kw_only=True, default=frozenset())
     _rows: OwnedRows = field(init=False)
-    _has_summary: bool = field(init=False, default=True)
+    _may_have_summary: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         self._rows = OwnedRows(self.lease)
@@ -108,10 +108,10 @@ class StoreRunSession:
 
     async def _find_summary(self, reader: Reader) -> ConversationSummary | None:
         """Find the summary in force. Only the owner of the conversation's active run adds one: none stays none."""
-        if not self._has_summary:
+        if not self._may_have_summary:
             return None
         versions = await find_versions(reader, self.lease.conversation_id)
-        self._has_summary = bool(versions)
+        self._may_have_summary = bool(versions)
         return await choose_summary(reader, versions, self.lease.run_id)
 
     async def _find_calls(self, reader: Reader, run_ids: set[str]) -> Sequence[Call]:
@@ -180,7 +180,7 @@ class StoreRunSession:
         self._rows.change_calls()
 
     async def save_summary(self, result: CompactionResult) -> None:
-        infra, self._has_summary = self.deps.infra, True
+        infra, self._may_have_summary = self.deps.infra, True
         await Summaries(infra.store, self.deps.journal, infra.ids).save(self.lease, result)
 
     async def check_budgets(self, *, warns: bool) -> None:

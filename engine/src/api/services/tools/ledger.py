@@ -111,7 +111,7 @@ class Ledger:
     async def specs(self) -> dict[str, ToolSpec]:
         return dict(await self.tools.tools())
 
-    # -- reads
+    # -- reads and previews
 
     async def run_reads(self, lease: Lease, calls: Sequence[Call]) -> None:
         """Run the reads that the policy allows, concurrently. A read that needs approval is queued as a change is.
@@ -181,8 +181,6 @@ class Ledger:
 
     async def _find_impersonated_user(self, server: str, user_id: str) -> ImpersonatedUser | None:
         return await self.store.read(lambda reader: self.impersonation.user_for(reader, server, user_id))
-
-    # -- previews
 
     async def preview(self, user_id: str, spec: ToolSpec, args: str) -> Preview | ToolReply:
         """Return the preview of a change, or the reply with which its server refused it."""

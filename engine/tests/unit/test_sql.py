@@ -11,6 +11,7 @@ from src.api.adapters.store.values import columns_of
 from src.api.schemas import records
 from src.api.schemas.query import (
     Assign,
+    ColumnPlus,
     Increment,
     KeysetRange,
     MatchesText,
@@ -28,6 +29,7 @@ from tests.support.rows import row
 
 GUARDS: list[tuple[type[Record], Where, dict[str, Assign]]] = [
     (Run, {"id": "r", "fence": 3, "state": "running", "stop_at": None}, {"journal": Increment(2), "owner": None}),
+    (Run, {"id": "r", "fence": 3, "stop_at": None}, {"journal": Increment(2), "rest_seq": ColumnPlus("journal", 2)}),
     (Run, {"id": "r", "state": ("queued", "running"), "lease_until": lt(9)}, {"fence": Increment(1), "owner": "w"}),
     (Approval, {"id": "a", "status": "approved", "execute_by": gt(5)}, {"status": "consumed"}),
     (Approval, {"run_id": "r", "status": ne("consumed"), "execute_by": is_not_null()}, {"status": "stopped"}),

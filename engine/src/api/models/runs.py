@@ -53,6 +53,7 @@ class Run(Model):
     ended_at = milliseconds(null=True)
     rested_at = milliseconds(null=True)
     waited_ms = fields.BigIntField(db_default=0)
+    has_deferred = fields.BooleanField(db_default=False)
 
     class Meta:
         table = "runs"

@@ -9,6 +9,7 @@ __all__ = [
     "Aggregate",
     "Assign",
     "Between",
+    "ColumnPlus",
     "Compare",
     "Condition",
     "CountNonNull",
@@ -53,6 +54,14 @@ class Between:
 class Increment:
     """The column's current value plus `amount`."""
 
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlus:
+    """The value that another column of the row had before the change, plus `amount`."""
+
+    column: str
     amount: int
 
 
@@ -116,7 +125,7 @@ class CountNonNull:
 Aggregate = str | CountNonNull
 """What is summed per group: a column, or a count of values."""
 
-Assign = Scalar | Increment | Now
+Assign = Scalar | Increment | ColumnPlus | Now
 
 
 def lt(value: int | str) -> Compare:

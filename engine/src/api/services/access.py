@@ -21,6 +21,7 @@ __all__ = [
     "require_change_rights",
     "require_may_decide",
     "require_scope",
+    "require_visible",
 ]
 
 
@@ -116,7 +117,13 @@ async def get_visible_conversation(
 
     Approvers see every conversation that has or had an approval. Only the owner may post.
     """
-    found = await reader.get(Conversation, id=conversation_id)
+    return await require_visible(reader, caller, await reader.get(Conversation, id=conversation_id), write=write)
+
+
+async def require_visible(
+    reader: Reader, caller: Caller, found: Conversation | None, *, write: bool = False
+) -> Conversation:
+    """Return the conversation of which the row was read, under the rules of `get_visible_conversation`."""
     if found is None or found.deleted_at is not None:
         raise NotFound("There is no such conversation.")
     if found.owner_id == caller.id:

@@ -12,13 +12,15 @@ __all__ = ["Lease"]
 class Lease:
     """A worker's lease on one run, valid for two thirds of the lease time since the last renewal was sent.
 
-    `run` is the row as it was claimed. `halted` is set when the run must not go on in this process; `stopped` says
-    whether a stop request is the reason. `change_in_flight` is the task that executes a change of the run here;
-    `title_requested` is true once a title was asked for.
+    `run` is the row as it was claimed; `was_queued` says that it was claimed from the queue, not from a worker that had
+    left it. `halted` is set when the run must not go on in this process; `stopped` says whether a stop request is the
+    reason. `change_in_flight` is the task that executes a change of the run here; `title_requested` is true once a
+    title was asked for.
     """
 
-    def __init__(self, run: Run, clock: Clock, seconds: float, sent: float) -> None:
+    def __init__(self, run: Run, clock: Clock, seconds: float, sent: float, *, was_queued: bool = False) -> None:
         self.run = run
+        self.was_queued = was_queued
         self.run_id = run.id
         self.conversation_id = run.conversation_id
         self.user_id = run.user_id

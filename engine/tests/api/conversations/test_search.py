@@ -7,7 +7,7 @@ import pytest
 
 from src.api.ports import Transaction
 from src.api.services.conversations import conversations
-from src.api.services.conversations.search import index_message
+from src.api.services.conversations.search import text_to_index
 from src.api.utils.text import clean
 from tests.support.app import RunningApp, register_client
 from tests.support.history_rows import make_message, make_run
@@ -24,7 +24,7 @@ async def add_message(engine: RunningApp, conversation_id: str, content: str, *,
 
     async def body(tx: Transaction) -> None:
         assert await tx.insert(message)
-        await index_message(tx, message)
+        await tx.insert_all(text_to_index(message))
 
     await engine.services.conversations.store.transaction(body)
 

@@ -9,10 +9,10 @@ import pytest
 from skyflo_common.clock import SystemClock
 from skyflo_common.redaction import Redactor
 from src.api.adapters.bus.local import LocalBus
-from src.api.adapters.store.store import TortoiseStore
+from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.errors import RunFenced, RunStopped
 from src.api.ports import Settlement, ToolReply, Transaction
-from src.api.schemas.events import Completed, TitleGenerated
+from src.api.schemas.events import EVENT, Completed, Event, TitleGenerated
 from src.api.schemas.records import (
     Approval,
     Call,
@@ -27,6 +27,7 @@ from src.api.schemas.records import (
 from src.api.services.background import BackgroundTasks
 from src.api.services.lease import Lease
 from src.api.services.limits import Limits
+from src.api.services.runs import stop
 from src.api.services.runs.completion import RunCompletion, RunResult
 from src.api.services.runs.leases import Leases, LeaseSettings
 from src.api.services.runs.sweep import Sweep
@@ -39,7 +40,7 @@ from tests.support.clock import FakeClock
 from tests.support.core_harness import FakeToolServer, open_core_harness
 from tests.support.rows import row
 from tests.support.store_writes import insert_record
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 IDS, CLOCK, LIMITS = Uuid7(), SystemClock(), Limits()
 
@@ -205,6 +206,18 @@ async def test_released_lease_is_not_a_restart(store: TortoiseStore) -> None:
     assert (run.fence, run.restarts, run.journal) == (4, 1, 4)
 
 
+@pytest.mark.promise("stop")
+async def test_owner_notices_stop_from_before_it_listened(store: TortoiseStore) -> None:
+    """No notification comes, and the watcher, which has read the run for another subscriber, sees no change."""
+    await _write(store, _run(fence=1, stop_at=5))
+    lease = Lease(await _read_run(store), CLOCK, 15, CLOCK.monotonic())
+    async with RunWatcher(store, LocalBus(CLOCK), CLOCK) as watcher, watcher.watch("r") as follower:
+        assert await follower.wait(PATIENCE)
+        async with asyncio.timeout(stop.POLL_INTERVAL - 1):
+            await stop.watch_for_stop(store, watcher, lease)
+    assert lease.stopped
+
+
 @pytest.mark.promise("replay", "bounded")
 async def test_deferred_events_are_recorded_at_boundary(store: TortoiseStore) -> None:
     await _write(store, _run(fence=1))
@@ -223,17 +236,57 @@ async def test_deferred_events_are_recorded_at_boundary(store: TortoiseStore) ->
 
 
 @pytest.mark.promise("ordered")
-async def test_deferred_events_are_recorded_before_end(store: TortoiseStore) -> None:
-    """Readers stop at the event that ends the run."""
+@pytest.mark.parametrize("by_earlier_version", [False, True])
+async def test_deferred_events_are_recorded_before_end(store: TortoiseStore, by_earlier_version: bool) -> None:
+    """Readers stop at the event that ends the run. A process of an earlier version defers without setting the flag."""
     await _write(store, row(Conversation, id="c", title="A title", metadata="{}"), _run(fence=1))
-    run = await store.read(lambda reader: reader.get(Run, id="r"))
-    assert run is not None
+    run = await _read_run(store)
     title = TitleGenerated(type="conversation.title.generated", title="A title")
     await store.transaction(lambda tx: Journal(IDS).record_or_defer(tx, run, [title], 0))
+    if by_earlier_version:
+        await store.transaction(lambda tx: tx.change(Run, {"id": "r"}, has_deferred=False))
     lease = Lease(run, CLOCK, 15, CLOCK.monotonic())
-    await RunCompletion(store, Journal(IDS), IDS).finish_as_owner(lease, RunResult("completed"))
+    await RunCompletion(store, Journal(IDS), IDS).finish_as_owner(lease, RunResult("completed"), is_settled=True)
     recorded = await store.read(lambda reader: reader.find(JournalEvent, {"run_id": "r"}, "n"))
     assert [each.type for each in recorded] == ["conversation.title.generated", "completed", "workflow_complete"]
-    ended = await store.read(lambda reader: reader.get(Run, id="r"))
-    assert ended is not None
-    assert (ended.journal, ended.rest_seq) == (3, 3)
+    ended = await _read_run(store)
+    assert (ended.state, ended.journal, ended.rest_seq, ended.has_deferred) == ("completed", 3, 3, False)
+
+
+@pytest.mark.promise("ordered", "replay")
+async def test_owner_records_each_deferred_event_with_its_next_ones(store: TortoiseStore, store_url: str) -> None:
+    """Another process defers events while the owner records its own: none is lost, repeated, or kept for later."""
+    await _write(store, _run(fence=1))
+    journal, deferred = Journal(IDS), [_completed(ms) for ms in range(40)]
+
+    async def defer_all(other: TortoiseStore) -> None:
+        for event in deferred:
+
+            async def body(tx: Transaction, event: Event = event) -> None:
+                run = await tx.change(Run, {"id": "r"}, updated_at=0)
+                assert run is not None
+                await journal.record_or_defer(tx, run, [event], 0)
+
+            await other.transaction(body)
+
+    async with open_store(store_url) as other:
+        deferring = asyncio.create_task(defer_all(other))
+        while not deferring.done():
+            await store.transaction(lambda tx: journal.record_as_owner(tx, "r", 1, [_completed(-1)]))
+        await deferring
+    run = await store.transaction(lambda tx: journal.record_as_owner(tx, "r", 1, [_completed(-1)]))
+    recorded = await store.read(lambda reader: reader.find(JournalEvent, {"run_id": "r"}, "n"))
+    assert [each.n for each in recorded] == list(range(1, run.journal + 1))
+    of_others = [event for each in recorded if (event := EVENT.validate_json(each.body)) != _completed(-1)]
+    assert of_others == deferred
+    assert not run.has_deferred
+
+
+def _completed(ms: int) -> Event:
+    return Completed(type="completed", status="completed", duration_ms=ms)
+
+
+async def _read_run(store: TortoiseStore) -> Run:
+    run = await store.read(lambda reader: reader.get(Run, id="r"))
+    assert run is not None
+    return run

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from unittest.mock import AsyncMock
+from uuid import UUID
 
 import pytest
 
@@ -12,16 +13,17 @@ from src.api.adapters.store import sql
 from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.adapters.store.transaction import TortoiseReader
 from src.api.ports import RunChanged
+from src.api.schemas.agent import DecisionRequest
 from src.api.schemas.records import Run
 from src.api.services.runs.sweep import Sweep
 from src.api.services.streaming import watcher
-from tests.support.core_harness import FakeToolServer, open_core_harness
+from tests.support.core_harness import ADA, FakeToolServer, open_core_harness
 from tests.support.waiting import eventually
 
 STATEMENTS = {
-    "hello": {"sqlite": 33, "postgres": 35},
-    "look": {"sqlite": 61, "postgres": 63},
-    "change x": {"sqlite": 110, "postgres": 112},
+    "hello": {"sqlite": 24, "postgres": 25},
+    "look": {"sqlite": 44, "postgres": 45},
+    "change x": {"sqlite": 80, "postgres": 81},
 }
 """The most statements from a message to the end of its run, without BEGIN, COMMIT and SQLite's own clock."""
 
@@ -70,9 +72,9 @@ async def test_turn_needs_few_statements(
         counted = list(statements)
         if text.startswith("change"):
             [call] = await harness.calls(run_id)
-            await harness.approval(call.id)
+            request = DecisionRequest(approve=True, conversation_id=UUID(call.conversation_id))
             statements.clear()
-            await harness.decide(call.id)
+            await harness.core.approvals.decide(ADA, call.id, request)
             await _wait_until(observer, run_id, "completed")
             counted += statements
     counted = [each for each in counted if not each.startswith('UPDATE "runs" SET "lease_until"')]

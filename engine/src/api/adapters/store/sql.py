@@ -11,6 +11,7 @@ from src.api.adapters.store.values import Column, boolean_positions, can_hold, c
 from src.api.schemas.query import (
     Assign,
     Between,
+    ColumnPlus,
     Compare,
     Condition,
     Increment,
@@ -100,7 +101,7 @@ def update(
         raise ValueError(f"an update of {kind.__name__} needs a condition and something to set")
     _check_guard(kind, where)
     columns = {name: find_column(kind, name) for name in values}
-    sets = ", ".join(_assignment(columns[name], value, parameters, clock) for name, value in values.items())
+    sets = ", ".join(_assignment(kind, columns[name], value, parameters, clock) for name, value in values.items())
     matching = render_where(kind, where, parameters)
     returned = _column_list(kind) if clock is None else f"{_column_list(kind)}, {clock}"
     return f"UPDATE {quote_name(kind.table)} SET {sets}{matching} RETURNING {returned}", parameters.values
@@ -158,12 +159,15 @@ def _order_term(kind: type[Record], name: str) -> str:
     return f"{quote_name(find_column(kind, name.removeprefix('-')).name)} {'DESC' if name.startswith('-') else 'ASC'}"
 
 
-def _assignment(column: Column, value: Assign, parameters: Parameters, clock: str | None) -> str:
+def _assignment(kind: type[Record], column: Column, value: Assign, parameters: Parameters, clock: str | None) -> str:
     name = quote_name(column.name)
     if isinstance(value, Now):
         if clock is None:
             raise ValueError(f"{column.name} needs the time, and this database has no clock")
         return f"{name} = {clock} + {parameters.add(check_value(column, value.plus))}"
+    if isinstance(value, ColumnPlus):
+        other = quote_name(find_column(kind, value.column).name)
+        return f"{name} = {other} + {parameters.add(check_value(column, value.amount))}"
     if isinstance(value, Increment):
         return f"{name} = {name} + {parameters.add(check_value(column, value.amount))}"
     return f"{name} = {parameters.add(check_value(column, value))}"

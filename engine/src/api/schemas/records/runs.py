@@ -9,7 +9,10 @@ __all__ = ["BudgetWarning", "DeferredEvent", "JournalEvent", "ModelCall", "Run",
 
 @dataclass(frozen=True, slots=True)
 class Run(Record):
-    """A run. `rested_at` is set while it waits for a person; `waited_ms` is how long its earlier waits took."""
+    """A run. `rested_at` is set while it waits for a person; `waited_ms` is how long its earlier waits took.
+
+    `has_deferred` is set while events of the run are deferred to its next text boundary.
+    """
 
     table = "runs"
     id: str
@@ -34,6 +37,7 @@ class Run(Record):
     ended_at: int | None
     rested_at: int | None
     waited_ms: int
+    has_deferred: bool
 
     def waited_until(self, now: int) -> int:
         """Return how many milliseconds the run has waited for people by `now`."""

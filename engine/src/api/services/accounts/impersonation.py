@@ -66,8 +66,10 @@ class Impersonation:
         allowed = load_object(approval.preview).get("allowed")
         return isinstance(allowed, dict) and allowed.get("allowed") is False
 
-    async def approver_for(self, reader: Reader, approval: Approval) -> ImpersonatedUser | None:
-        """Return the identity that an approved call runs under.
+    async def approver_for(
+        self, reader: Reader, approval: Approval, votes: Sequence[Decision]
+    ) -> ImpersonatedUser | None:
+        """Return the identity that an approved call runs under. `votes` are its approving decisions, oldest first.
 
         That is the last approver, or the author if a policy rule decided or the call is a read. Raises `Forbidden` if
         one of the deciders no longer has the right to decide.
@@ -75,13 +77,12 @@ class Impersonation:
         if approval.decided_by_policy is not None:
             await _require_may_ask(reader, approval)
             return await self.user_for(reader, approval.server, approval.author_id)
-        decided = await reader.find(Decision, {"approval_id": approval.id, "approve": True}, "created_at,id", 100)
-        if not decided:
+        if not votes:
             raise Forbidden("It is not recorded who approved this.")
-        for each in decided:
+        for each in votes:
             if each.user_id != LOCAL_ADMIN.id:
                 await _require_still_may_decide(reader, approval, each.user_id)
-        user_id = approval.author_id if approval.effect == "read" else decided[-1].user_id
+        user_id = approval.author_id if approval.effect == "read" else votes[-1].user_id
         return await self.user_for(reader, approval.server, user_id)
 
 

@@ -23,7 +23,7 @@ from src.api.services.policy.enforcement import (
     require_separation_of_duties,
 )
 from src.api.services.streaming.journal import Journal
-from src.api.services.tools.calls import decided_event, queue_if_decided, settle_call, vote_event
+from src.api.services.tools.calls import decided_event, find_queued_values, settle_call, vote_event
 from src.api.services.tools.conflicts import unknown_conflicts
 from src.api.services.tools.digests import matches_digest
 from src.api.utils.canonical import canonical
@@ -35,6 +35,7 @@ __all__ = ["ApprovalDecisions", "find_decidable"]
 _DECISION_WORDS = {"approved": "approved", "consumed": "approved", "denied": "denied"}
 _FINAL_EVENTS = ("tool.approved", "tool.denied")
 MAX_NAMES = 400
+_NO_SUCH_CALL = "There is no such call to decide on in this conversation."
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class ApprovalDecisions:
         self, caller: Caller, call_id: str, conversation_id: str, request: DecisionRequest
     ) -> DecisionResult:
         async def find(reader: Reader) -> tuple[Approval, Call]:
-            return await find_decidable(reader, caller, call_id, conversation_id)
+            call = await find_decidable(reader, caller, call_id, conversation_id)
+            return await _read_approval(reader, call), call
 
         approval, call = await self.store.read(find)
         _check_digest(approval, request)
@@ -110,16 +112,17 @@ class ApprovalDecisions:
         conversation_id: str,
         request: DecisionRequest,
     ) -> DecisionResult:
-        approval, call = await find_decidable(tx, caller, call_id, conversation_id)
-        run = await tx.change(Run, {"id": approval.run_id}, updated_at=Now())
+        call = await find_decidable(tx, caller, call_id, conversation_id)
+        run = await tx.change(Run, {"id": call.run_id}, updated_at=Now())
         if run is None:
             raise NotFound("There is no such run.")
         now = await tx.now()
-        approval = await tx.get(Approval, id=call_id) or approval
+        approval = await _read_approval(tx, call)
         if approval.status != "pending":
             return await self._repeat_decision(tx, caller, approval, request)
         _check_digest(approval, request)
-        votes = await approving_decisions(tx, approval)
+        # A pending approval that needs one vote has none.
+        votes = await approving_decisions(tx, approval) if approval.votes > 1 else []
         own_vote = next((each for each in votes if each.user_id == caller.id), None)
         if own_vote is not None:
             return await self._repeat_vote(tx, caller, approval, request, own_vote)
@@ -191,9 +194,9 @@ class ApprovalDecisions:
         self, tx: Transaction, run: Run, event: Event, now: int, caller: Caller
     ) -> DecisionResult:
         before = run.journal
-        queued = await queue_if_decided(tx, run, now, self.limits.start_timeout_ms)
-        await self.journal.record(tx, run.id, [event], now, caller.actor)
-        return DecisionResult(run.id, run.conversation_id, before, queued)
+        queued = await find_queued_values(tx, run, now, self.limits.start_timeout_ms)
+        await self.journal.record(tx, run, [event], now, caller.actor, **queued)
+        return DecisionResult(run.id, run.conversation_id, before, bool(queued))
 
     async def _repeat_decision(
         self, tx: Transaction, caller: Caller, approval: Approval, request: DecisionRequest
@@ -232,15 +235,22 @@ class ApprovalDecisions:
         return unknown
 
 
-async def find_decidable(reader: Reader, caller: Caller, call_id: str, conversation_id: str) -> tuple[Approval, Call]:
-    """Return the approval and its call if this person may decide on it. Raises `NotFound`, `Forbidden`."""
-    approval = await reader.get(Approval, id=call_id)
+async def find_decidable(reader: Reader, caller: Caller, call_id: str, conversation_id: str) -> Call:
+    """Return the call if this person may decide on calls of its conversation. Raises `NotFound`, `Forbidden`."""
     call = await reader.get(Call, id=call_id)
-    if approval is None or call is None or approval.conversation_id != conversation_id:
-        raise NotFound("There is no such call to decide on in this conversation.")
+    if call is None or call.conversation_id != conversation_id:
+        raise NotFound(_NO_SUCH_CALL)
     conversation = await get_visible_conversation(reader, caller, conversation_id)
     require_may_decide(caller, conversation)
-    return approval, call
+    return call
+
+
+async def _read_approval(reader: Reader, call: Call) -> Approval:
+    """Return the call's approval. Raises `NotFound`, also if its row says that it belongs to another run."""
+    approval = await reader.get(Approval, id=call.id)
+    if approval is None or (approval.run_id, approval.conversation_id) != (call.run_id, call.conversation_id):
+        raise NotFound(_NO_SUCH_CALL)
+    return approval
 
 
 async def _move_call(

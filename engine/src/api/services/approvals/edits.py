@@ -137,7 +137,7 @@ class ApprovalEdits:
                 ),
                 awaiting_event(new_call, new_approval),
             ]
-            await self.journal.record(tx, run.id, events, now, caller.actor)
+            await self.journal.record(tx, run, events, now, caller.actor)
             return run.journal
 
         return await self.store.transaction(body)

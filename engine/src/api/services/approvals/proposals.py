@@ -11,8 +11,8 @@ from src.api.schemas.approvals import PreviewView, Risk, parse_risk
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event, ToolAwaitingApproval
 from src.api.schemas.policy import ActivePolicy
-from src.api.schemas.query import Increment, Now
-from src.api.schemas.records import Approval, Call, Conversation, Run
+from src.api.schemas.query import Assign, Increment, Now
+from src.api.schemas.records import Approval, Call, Conversation
 from src.api.services.lease import Lease
 from src.api.services.limits import Limits
 from src.api.services.policy.enforcement import effect_of, evaluate_approval
@@ -30,7 +30,7 @@ from src.api.services.tools.results import Outcome, ResultRecorder
 from src.api.utils.canonical import canonical
 from src.api.utils.json_columns import load_object
 
-__all__ = ["Proposal", "Proposals", "apply_ruling", "awaiting_event", "rest_run"]
+__all__ = ["Proposal", "Proposals", "apply_ruling", "awaiting_event"]
 
 MAX_PREVIEW = 200_000
 
@@ -146,7 +146,7 @@ class Proposals:
 
         async def body(tx: Transaction) -> bool:
             await tx.change(Conversation, {"id": lease.conversation_id}, touches=Increment(1), updated_at=Now())
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
+            run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence, reserve=len(proposals))
             if run.stop_at is not None:
                 raise RunStopped("A stop was requested.")
             now = await tx.now()
@@ -154,9 +154,8 @@ class Proposals:
             first = await start_execution_clock(tx, run, now, self.limits.start_timeout_ms)
             is_resting = first is not None and first.status == "awaiting_approval"
             last = build_final_events(run, "awaiting_approval", now) if is_resting else []
-            run = await self.journal.record_locked(tx, run, events, now, last)
-            if is_resting:
-                await rest_run(tx, run, now)
+            values = _rest_values(now) if is_resting else {}
+            await self.journal.record_locked(tx, run, events, now, last, reserved=len(proposals), **values)
             return is_resting
 
         return await self.store.transaction(body)
@@ -206,18 +205,9 @@ def _describe_risk(preview: Preview, risk: Risk) -> JsonObject:
     return {"level": risk, "reason": reason}
 
 
-async def rest_run(tx: Transaction, run: Run, now: int) -> None:
-    """Let the run wait for a person: it has no owner, and its streams may end."""
-    await tx.change(
-        Run,
-        {"id": run.id, "fence": run.fence, "state": "running"},
-        state="awaiting_approval",
-        owner=None,
-        lease_until=None,
-        rest_seq=run.journal,
-        updated_at=now,
-        rested_at=now,
-    )
+def _rest_values(now: int) -> dict[str, Assign]:
+    """Return the columns of a run that waits for a person: it has no owner, and its streams may end."""
+    return {"state": "awaiting_approval", "owner": None, "lease_until": None, "updated_at": now, "rested_at": now}
 
 
 def awaiting_event(call: Call, approval: Approval) -> Event:

@@ -7,7 +7,7 @@ from src.api.schemas.query import MatchesText
 from src.api.schemas.records import Message, SearchText
 from src.api.utils.text import clean
 
-__all__ = ["index_message", "index_new_title", "index_title", "title_or_text_matches"]
+__all__ = ["index_title", "text_to_index", "title_or_text_matches", "title_to_index"]
 
 MAX_CHARACTERS = 20_000
 """Indexed characters per message."""
@@ -22,18 +22,19 @@ async def index_title(tx: Transaction, conversation_id: str, title: str | None) 
     """Replace the conversation's indexed title."""
     await tx.remove(SearchText, {"id": conversation_id})
     if title:
-        await index_new_title(tx, conversation_id, title)
+        await tx.insert(title_to_index(conversation_id, title))
 
 
-async def index_new_title(tx: Transaction, conversation_id: str, title: str) -> None:
-    """Index the title of a new conversation."""
-    await tx.insert(SearchText(conversation_id, conversation_id, None, fold_text(title)))
+def title_to_index(conversation_id: str, title: str) -> SearchText:
+    """Return the row that indexes a conversation's title."""
+    return SearchText(conversation_id, conversation_id, None, fold_text(title))
 
 
-async def index_message(tx: Transaction, message: Message) -> None:
-    """Index the text of a message."""
-    if message.content and not message.hidden:
-        await tx.insert(SearchText(message.id, message.conversation_id, message.run_id, fold_text(message.content)))
+def text_to_index(message: Message) -> list[SearchText]:
+    """Return the row that indexes the text of a message; none for a hidden or empty one."""
+    if message.hidden or not message.content:
+        return []
+    return [SearchText(message.id, message.conversation_id, message.run_id, fold_text(message.content))]
 
 
 def title_or_text_matches(query: str) -> MatchesText:

@@ -111,15 +111,18 @@ async def identity_of(reader: Reader, user_id: str) -> str:
     return user_id if user is None else recorded_name(user)
 
 
-async def require_decision_still_valid(reader: Reader, approval: Approval, ruling: PolicyDecision) -> None:
-    """Raise `Forbidden` if a decision made under an earlier policy does not satisfy the current one."""
+def require_decision_still_valid(approval: Approval, ruling: PolicyDecision, votes: Sequence[Decision]) -> None:
+    """Raise `Forbidden` if a decision made under an earlier policy does not satisfy the current one.
+
+    `votes` are its approving decisions.
+    """
     if approval.decided_by_policy is not None:
         if (ruling.decision, ruling.rule) != ("allow", approval.decided_by_policy):
             raise Forbidden(f"The rule {approval.decided_by_policy} allowed this, and the policy has changed since.")
         return
     if ruling.decision == "allow":
         return
-    if len(await approving_decisions(reader, approval)) < ruling.votes:
+    if len(votes) < ruling.votes:
         raise Forbidden(f"The policy now requires more approvals. {ruling.sentence}")
 
 
@@ -127,6 +130,8 @@ async def require_separation_of_duties(
     reader: Reader, policy: ActivePolicy, caller: Caller, approval: Approval
 ) -> None:
     """Raise `Forbidden` if the caller approves their own destructive change although enough others could approve it."""
+    if not _is_own_destruction(policy, caller.id, approval):
+        return
     problem = separation_problem(policy, caller.id, approval, await find_approvers(reader))
     if problem is not None:
         raise Forbidden(problem)
@@ -140,12 +145,17 @@ async def find_approvers(reader: Reader) -> list[User]:
 
 def separation_problem(policy: ActivePolicy, user_id: str, approval: Approval, approvers: Sequence[User]) -> str | None:
     """Return why this user's approval would break the separation of duties, or None."""
-    own = user_id == approval.author_id
-    if approval.effect != "destructive" or not own or policy.document.requester_may_destroy:
+    if not _is_own_destruction(policy, user_id, approval):
         return None
     if sum(each.id != user_id for each in approvers) < approval.votes:
         return None
     return "This is your own destructive change, so another person has to approve it: an approver or an admin."
+
+
+def _is_own_destruction(policy: ActivePolicy, user_id: str, approval: Approval) -> bool:
+    """Return whether the user would approve their own destructive change, and the policy does not allow that."""
+    own = user_id == approval.author_id
+    return approval.effect == "destructive" and own and not policy.document.requester_may_destroy
 
 
 def _policy_query(

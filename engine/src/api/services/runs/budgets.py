@@ -61,7 +61,7 @@ class Budgets:
         """Record a warning of each budget in the run's journal, unless it was given before. Raises `RunFenced`."""
 
         async def body(tx: Transaction) -> None:
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
+            run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence)
             now = await tx.now()
             ids = sorted((_warning_id(use.budget, lease, now), at) for at, use in enumerate(uses))
             fresh = [uses[at] for id_, at in ids if await tx.insert(BudgetWarning(id_, now))]

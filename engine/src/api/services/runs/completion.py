@@ -8,13 +8,13 @@ from src.api.ports import Ids, Store, Transaction
 from src.api.schemas.approvals import Effect
 from src.api.schemas.audit import ENGINE, Actor
 from src.api.schemas.events import Event, ToolError
-from src.api.schemas.query import Assign, Now
+from src.api.schemas.query import Assign, ColumnPlus, Increment, Now, Where
 from src.api.schemas.records import Approval, Call, Run
 from src.api.schemas.states import ACTIVE, ENDED, OPEN_APPROVAL, UNSETTLED
 from src.api.services.audit.log import run_stream
 from src.api.services.conversations.rows import lock_conversation
 from src.api.services.lease import Lease
-from src.api.services.streaming.final_events import build_final_events
+from src.api.services.streaming.final_events import FINAL_EVENTS, build_final_events
 from src.api.services.streaming.generations import build_discard_events, find_unfinished_generation
 from src.api.services.streaming.journal import Journal, TextBoundary
 from src.api.services.tools.calls import calls_of_turn, decided_event, settle_call
@@ -52,18 +52,40 @@ class RunCompletion:
 
         async def body(tx: Transaction) -> str | None:
             await lock_conversation(tx, lease.conversation_id)
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
-            now = await tx.now()
-            outcome = (
-                RunResult("stopped") if run.stop_at is not None and run_result.state == "completed" else run_result
-            )
-            events = [] if is_settled else await self._settle(tx, run, now)
-            final_events = _build_final_events(run, outcome, now)
-            values = _end_values(run, outcome, now)
-            await self.journal.record_locked(tx, run, events, now, final_events, rests=True, **values)
-            return await self.promote(tx, run.conversation_id, now)
+            if not is_settled or not await self._end_settled(tx, lease, run_result):
+                await self._settle_and_end(tx, lease, run_result)
+            return await self.promote(tx, lease.conversation_id, await tx.now())
 
         return await self.store.transaction(body)
+
+    async def _end_settled(self, tx: Transaction, lease: Lease, run_result: RunResult) -> bool:
+        """End a run without open calls and generations by one UPDATE. Returns False, without a change, if a stop was
+        requested or another worker owns the run.
+        """
+        where: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running", "stop_at": None}
+        run = await tx.change(
+            Run,
+            where,
+            journal=Increment(FINAL_EVENTS),
+            rest_seq=ColumnPlus("journal", FINAL_EVENTS),
+            **_end_values(run_result, Now()),
+        )
+        if run is None:
+            return False
+        now = await tx.now() if run.ended_at is None else run.ended_at
+        events = _build_final_events(run, run_result, now)
+        await self.journal.record_locked(tx, run, [], now, events, reserved=FINAL_EVENTS)
+        return True
+
+    async def _settle_and_end(self, tx: Transaction, lease: Lease, run_result: RunResult) -> None:
+        """Settle what is open, and end the run; a requested stop turns "completed" into "stopped"."""
+        run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence)
+        now = await tx.now()
+        is_stopped = run.stop_at is not None and run_result.state == "completed"
+        outcome = RunResult("stopped") if is_stopped else run_result
+        events = await self._settle(tx, run, now)
+        final_events = _build_final_events(run, outcome, now)
+        await self.journal.record_locked(tx, run, events, now, final_events, reserved=0, **_end_values(outcome, now))
 
     async def _settle(self, tx: Transaction, run: Run, now: int) -> list[Event | TextBoundary]:
         """Discard a generation without an end, and stop the calls that have not started."""
@@ -80,9 +102,9 @@ class RunCompletion:
             tx.audit(run_stream(run.id), "run.stop_asked", by, {"conversation_id": run.conversation_id})
         events = await self._stop_calls(tx, run, now)
         if run.state == "running":
-            return await self.journal.record(tx, run.id, events, now, by) if events else run
+            return await self.journal.record(tx, run, events, now, by) if events else run
         run_result = RunResult("stopped")
-        run = await self.journal.record(tx, run.id, events + _build_final_events(run, run_result, now), now, by)
+        run = await self.journal.record(tx, run, events + _build_final_events(run, run_result, now), now, by)
         return await self._write_end(tx, run, run_result, now)
 
     async def lock_and_stop(self, tx: Transaction, conversation_id: str, run_id: str, by: Actor = ENGINE) -> str | None:
@@ -108,7 +130,7 @@ class RunCompletion:
             await settle_call(tx, call, "superseded", now, error=_SUPERSEDED)
             events.append(decided_event("tool.superseded", call, reason=_SUPERSEDED))
         run_result = RunResult("completed", result="Superseded by a new message.")
-        run = await self.journal.record(tx, run.id, events + _build_final_events(run, run_result, now), now, by)
+        run = await self.journal.record(tx, run, events + _build_final_events(run, run_result, now), now, by)
         return await self._write_end(tx, run, run_result, now)
 
     async def promote(self, tx: Transaction, conversation_id: str, now: int) -> str | None:
@@ -137,12 +159,14 @@ class RunCompletion:
             Run,
             {"id": run.id, "state": run.state, "fence": run.fence},
             rest_seq=run.journal,
-            **_end_values(run, run_result, now),
+            waited_ms=run.waited_until(now),
+            **_end_values(run_result, now),
         )
         return closed or run
 
 
-def _end_values(run: Run, run_result: RunResult, now: int) -> dict[str, Assign]:
+def _end_values(run_result: RunResult, now: int | Now) -> dict[str, Assign]:
+    """Return the columns of a run that has ended. `waited_ms` of a running run already holds all its waits."""
     return {
         "state": run_result.state,
         "owner": None,
@@ -152,7 +176,6 @@ def _end_values(run: Run, run_result: RunResult, now: int) -> dict[str, Assign]:
         "updated_at": now,
         "ended_at": now,
         "rested_at": None,
-        "waited_ms": run.waited_until(now),
     }
 
 

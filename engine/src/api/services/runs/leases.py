@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from src.api.errors import StoreUnavailable
@@ -48,7 +47,7 @@ class Leases:
         """
         sent = self.clock.monotonic()
 
-        async def body(tx: Transaction) -> Run | None:
+        async def body(tx: Transaction) -> tuple[Run | None, bool]:
             claimed: dict[str, Assign] = {
                 "state": "running",
                 "owner": self.owner,
@@ -57,33 +56,31 @@ class Leases:
                 "fence": Increment(1),
                 "journal": Increment(1),
             }
-            queued_or_released: Sequence[Where] = (
-                {"id": run_id, "state": "queued"},
-                {"id": run_id, "state": "running", "lease_until": RELEASED},
-            )
-            for where in queued_or_released:
-                if (run := await tx.change(Run, where, **claimed)) is not None:
-                    return run
-            expired: Where = {"id": run_id, "state": "running", "lease_until": lt(await tx.now())}
-            return await tx.change(Run, expired, restarts=Increment(1), **claimed)
+            if (run := await tx.change(Run, {"id": run_id, "state": "queued"}, **claimed)) is not None:
+                return run, True
+            left: Where = {"id": run_id, "state": "running"}
+            if (run := await tx.change(Run, {**left, "lease_until": RELEASED}, **claimed)) is not None:
+                return run, False
+            expired: Where = {**left, "lease_until": lt(await tx.now())}
+            return await tx.change(Run, expired, restarts=Increment(1), **claimed), False
 
         claiming = asyncio.ensure_future(self.store.transaction(body))
         try:
-            run = await asyncio.shield(claiming)
+            run, was_queued = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             await self._undo(claiming, sent)
             raise
         if run is None:
             return None
-        lease = Lease(run, self.clock, self.settings.lease, sent)
+        lease = Lease(run, self.clock, self.settings.lease, sent, was_queued=was_queued)
         if run.stop_at is not None:
             lease.stop()
         return lease
 
-    async def _undo(self, claiming: "asyncio.Future[Run | None]", sent: float) -> None:
+    async def _undo(self, claiming: "asyncio.Future[tuple[Run | None, bool]]", sent: float) -> None:
         """Release the run that a cancelled claim may have got. Nobody would renew its lease."""
         try:
-            run = await claiming
+            run, _ = await claiming
         except StoreUnavailable as error:
             logger.warning(error.detail, extra={"action": "run.claim_failed"})
             return

@@ -7,6 +7,8 @@ from src.api.agent.context import CALL_AS_TEXT, RunSnapshot, UnfinishedGeneratio
 from src.api.agent.repetition import Turn, turn_of
 from src.api.ports import Reader
 from src.api.schemas.records import Call, Message, Run
+from src.api.schemas.states import UNSETTLED
+from src.api.services.lease import Lease
 from src.api.services.streaming.generations import find_unfinished_generation
 from src.api.services.tools.calls import latest_versions
 
@@ -15,19 +17,22 @@ __all__ = ["OwnedRows", "RunRows"]
 MAX_CALLS = 1000
 MAX_REPLIES = 50
 MAX_RECENT_TURNS = 12
+MAY_CHANGE = frozenset({*UNSETTLED, "unknown"})
+"""Statuses of calls that `settle_call` may still change."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRows:
     """What the database holds of a run: its turns, replies (newest first) and calls, and a generation without an end.
 
-    `calls` are ordered by turn (newest first), position and version.
+    `usage` is JSON, as in the run's row. `calls` are ordered by turn (newest first), position and version.
     """
 
     turn: int = 0
     replies: Sequence[Message] = ()
     calls: Sequence[Call] = ()
     unfinished: UnfinishedGeneration | None = None
+    usage: str = "{}"
 
     @property
     def is_settled(self) -> bool:
@@ -57,14 +62,20 @@ class OwnedRows:
     the ledger check in their transactions whatever they act on.
     """
 
-    run_id: str
+    lease: Lease
     _rows: RunRows | None = field(init=False, default=None)
+    _is_as_claimed: bool = field(init=False, default=True)
     _calls_changed: bool = field(init=False, default=False)
     _generation_began: bool = field(init=False, default=False)
 
-    def start_empty(self) -> None:
-        """Begin with a run that its first owner has just claimed: nothing is written yet."""
-        self._rows = RunRows()
+    def __post_init__(self) -> None:
+        if self.lease.fence == 1:  # nothing is written yet
+            self._rows = RunRows()
+
+    @property
+    def _is_without_generation(self) -> bool:
+        """Whether the rows are those of a run from the queue: it is new, or it rested after a complete generation."""
+        return self._is_as_claimed and self.lease.was_queued
 
     @property
     def is_settled(self) -> bool:
@@ -84,9 +95,15 @@ class OwnedRows:
         """Return the rows if a `read` would read nothing."""
         return None if self._calls_changed or self._generation_began else self._rows
 
+    def final_calls(self) -> Sequence[Call] | None:
+        """Return the run's calls if they are known and have all ended for good, so that nobody changes them."""
+        if self._rows is None or self._calls_changed:
+            return None
+        return None if any(call.status in MAY_CHANGE for call in self._rows.calls) else self._rows.calls
+
     def forget(self) -> RunRows | None:
         """Forget everything, before a write whose outcome may stay unknown. Returns what was known."""
-        known, self._rows = self._rows, None
+        known, self._rows, self._is_as_claimed = self._rows, None, False
         return known
 
     def add_turn(self, before: RunRows | None, run: Run, message: Message, calls: Sequence[Call]) -> None:
@@ -94,21 +111,22 @@ class OwnedRows:
         if before is None:
             return
         replies = [message, *before.replies][:MAX_REPLIES]
-        self._rows = RunRows(run.turn, replies, [*calls, *before.calls][:MAX_CALLS])
+        self._rows = RunRows(run.turn, replies, [*calls, *before.calls][:MAX_CALLS], usage=run.usage)
         self._calls_changed = self._generation_began = False
 
     async def read(self, reader: Reader) -> RunRows:
         """Read what is not known, and return all of it."""
-        rows = self._rows
+        rows, run_id = self._rows, self.lease.run_id
         if rows is None:
-            run = await reader.get(Run, id=self.run_id)
-            where = {"run_id": self.run_id, "role": "assistant"}
-            rows = RunRows(0 if run is None else run.turn, await reader.find(Message, where, "-turn", MAX_REPLIES))
+            run = self.lease.run if self._is_as_claimed else await reader.get(Run, id=run_id)
+            where = {"run_id": run_id, "role": "assistant"}
+            replies = await reader.find(Message, where, "-turn", MAX_REPLIES)
+            rows = RunRows(replies=replies) if run is None else RunRows(run.turn, replies, usage=run.usage)
         if self._rows is None or self._calls_changed:
-            calls = await reader.find(Call, {"run_id": self.run_id}, "-turn,position,version", MAX_CALLS)
+            calls = await reader.find(Call, {"run_id": run_id}, "-turn,position,version", MAX_CALLS)
             rows = replace(rows, calls=calls)
-        if self._rows is None or self._generation_began:
-            rows = replace(rows, unfinished=await find_unfinished_generation(reader, self.run_id))
+        if self._generation_began or (self._rows is None and not self._is_without_generation):
+            rows = replace(rows, unfinished=await find_unfinished_generation(reader, run_id))
         self._rows, self._calls_changed, self._generation_began = rows, False, False
         return rows
 

@@ -13,17 +13,17 @@ from src.api.ports import Reader, ToolSpec, Transaction
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import Event, PendingTool, ToolError, ToolsPending
 from src.api.schemas.policy import ActivePolicy
-from src.api.schemas.query import Where
-from src.api.schemas.records import Call, Execution, Message, Run
+from src.api.schemas.query import Increment, Where
+from src.api.schemas.records import Call, ConversationSummary, Execution, Message, Run
 from src.api.services.approvals.proposals import Proposals
-from src.api.services.conversations.search import index_message
+from src.api.services.conversations.search import text_to_index
 from src.api.services.infrastructure import Infrastructure
 from src.api.services.lease import Lease
 from src.api.services.policy.enforcement import evaluate_tool, find_requester, needs_human_approval
 from src.api.services.runs.budgets import Budgets
 from src.api.services.runs.completion import RunCompletion, RunResult
 from src.api.services.runs.run_rows import OwnedRows
-from src.api.services.runs.summaries import Summaries, drop_covered, find_summary
+from src.api.services.runs.summaries import Summaries, choose_summary, drop_covered, find_versions
 from src.api.services.runs.usage import build_model_call, build_usage_event, has_tokens
 from src.api.services.streaming.journal import Journal, TextBoundary
 from src.api.services.tools.ledger import Ledger
@@ -67,11 +67,10 @@ class StoreRunSession:
     may_change: bool = field(kw_only=True)
     toolsets: frozenset[str] = field(kw_only=True, default=frozenset())
     _rows: OwnedRows = field(init=False)
+    _may_have_summary: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
-        self._rows = OwnedRows(self.lease.run_id)
-        if self.lease.fence == 1:
-            self._rows.start_empty()
+        self._rows = OwnedRows(self.lease)
 
     async def specs(self) -> Mapping[str, ToolSpec]:
         budget = self.deps.infra.limits.tool_budget
@@ -96,33 +95,53 @@ class StoreRunSession:
                 hidden_own: Where = {"run_id": self.lease.run_id, "hidden": True}
                 newest += await reader.find(Message, hidden_own, "-created_at,-id", MAX_MESSAGES)
             messages_in_order = _messages_up_to_run(sorted(newest, key=_by_time), self.lease.run_id)
-            summary = await find_summary(reader, self.lease.conversation_id, self.lease.run_id)
+            # The question alone has no older messages that a summary could stand for.
+            summary = await self._find_summary(reader) if len(newest) > 1 else None
             if summary is not None:
                 messages_in_order = drop_covered(messages_in_order, summary, self.lease.run_id)
-            runs = tuple({message.run_id for message in messages_in_order})
-            calls = await reader.find(Call, {"run_id": runs}, "-created_at,-id", MAX_CALLS)
+            calls = await self._find_calls(reader, {message.run_id for message in messages_in_order})
             failed = tuple(call.id for call in calls if call.status == "error" and call.kind == "change")
             executions = await reader.find(Execution, {"id": failed}) if failed else []
             return History(messages_in_order, calls, {each.id: each for each in executions}, summary)
 
         return await self.deps.infra.store.read(body)
 
+    async def _find_summary(self, reader: Reader) -> ConversationSummary | None:
+        """Find the summary in force. Only the owner of the conversation's active run adds one: none stays none."""
+        if not self._may_have_summary:
+            return None
+        versions = await find_versions(reader, self.lease.conversation_id)
+        self._may_have_summary = bool(versions)
+        return await choose_summary(reader, versions, self.lease.run_id)
+
+    async def _find_calls(self, reader: Reader, run_ids: set[str]) -> Sequence[Call]:
+        """Find the calls of these runs, `MAX_CALLS` at most. Those of this run are not read if they are known."""
+        own = self._rows.final_calls()
+        others = run_ids if own is None else run_ids - {self.lease.run_id}
+        known = own or ()
+        if not others or len(known) >= MAX_CALLS:
+            return known
+        where: Where = {"run_id": tuple(others)}
+        return [*known, *await reader.find(Call, where, "-created_at,-id", MAX_CALLS - len(known))]
+
     async def record_events(self, events: Sequence[TextCheckpoint]) -> int:
         self._rows.begin_generation()
 
         async def body(tx: Transaction) -> int:
-            run = await self._record(tx, [_to_journal_entry(each) for each in events])
+            entries = [_to_journal_entry(each) for each in events]
+            run = await self.deps.journal.record_as_owner(tx, self.lease.run_id, self.lease.fence, entries)
             return run.journal
 
         return await self.deps.infra.store.transaction(body)
 
     async def commit_turn(self, reply: ModelReply) -> None:
         known = self._rows.forget()
+        usage_before = await self._read_usage() if known is None else known.usage
         policy = await self.deps.infra.policies.current() if reply.calls else ActivePolicy()
         redacted = [await self._redact_arguments(new) for new in reply.calls]
 
         async def body(tx: Transaction) -> tuple[Run, Message, Sequence[Call]]:
-            run = await self._record(tx, [])
+            run = await self._lock_for_turn(tx, reply, usage_before)
             now = await tx.now()
             person = await find_requester(tx, run.user_id) if reply.calls else Requester()
             needs_approval = [_needs_approval(policy, person, new, now) for new in reply.calls]
@@ -133,26 +152,35 @@ class StoreRunSession:
             events: list[Event | TextBoundary] = [_to_journal_entry(each) for each in reply.ends]
             events += _build_usage_events(reply)
             events += _build_call_events(calls)
-            usage = canonical(_add_usage(load_object(run.usage), reply))
-            changed = await self.deps.journal.record_locked(tx, run, events, now, turn=run.turn + 1, usage=usage)
+            run = await self.deps.journal.record_locked(tx, run, events, now, reserved=_count_events(reply))
             first_messages = await tx.find(Message, {"run_id": run.id, "turn": 0}, limit=1)
             message = _build_message(
                 self.deps.infra.ids.new(), run, reply, now, hidden=any(each.hidden for each in first_messages)
             )
             await tx.insert(message)
-            await index_message(tx, message)
+            await tx.insert_all(text_to_index(message))
             if has_tokens(reply.usage):
                 await tx.insert(build_model_call(message.id, run, reply.model, reply.usage, reply.ttft_ms, now))
             await tx.insert_all(calls)
-            return changed, message, calls
+            return run, message, calls
 
         self._rows.add_turn(known, *await self.deps.infra.store.transaction(body))
+
+    async def _read_usage(self) -> str:
+        run = await self.deps.infra.store.read(lambda reader: reader.get(Run, id=self.lease.run_id))
+        return "{}" if run is None else run.usage
+
+    async def _lock_for_turn(self, tx: Transaction, reply: ModelReply, usage_before: str) -> Run:
+        """Lock the run and count the turn. Only the owner writes the usage, so it knows what it adds to."""
+        usage = canonical(_add_usage(load_object(usage_before), reply))
+        run_id, fence, events = self.lease.run_id, self.lease.fence, _count_events(reply)
+        return await self.deps.journal.lock_as_owner(tx, run_id, fence, reserve=events, turn=Increment(1), usage=usage)
 
     def _before_calls_change(self) -> None:
         self._rows.change_calls()
 
     async def save_summary(self, result: CompactionResult) -> None:
-        infra = self.deps.infra
+        infra, self._may_have_summary = self.deps.infra, True
         await Summaries(infra.store, self.deps.journal, infra.ids).save(self.lease, result)
 
     async def check_budgets(self, *, warns: bool) -> None:
@@ -186,9 +214,6 @@ class StoreRunSession:
         last = (await self.snapshot()).last
         return "" if last is None else last.content
 
-    async def _record(self, tx: Transaction, events: Sequence[Event | TextBoundary]) -> Run:
-        return await self.deps.journal.record_as_owner(tx, self.lease.run_id, self.lease.fence, events)
-
     async def _redact_arguments(self, new: NewCall) -> tuple[str, bool]:
         """Return the redacted arguments, and whether the arguments hold values of a Secret."""
         bodies, redactor = new.spec.bodies if new.spec else (), self.deps.infra.redactor
@@ -212,7 +237,7 @@ class StoreRunSession:
             id=self.deps.infra.ids.new(),
             run_id=run.id,
             conversation_id=run.conversation_id,
-            turn=run.turn + 1,
+            turn=run.turn,
             position=position,
             version=1,
             provider_id=clean(new.provider_id),
@@ -260,6 +285,12 @@ def _messages_up_to_run(messages: Sequence[Message], run_id: str) -> list[Messag
     return reply
 
 
+def _count_events(reply: ModelReply) -> int:
+    """Return how many events a committed turn has."""
+    of_calls = 1 + sum(new.problem is not None for new in reply.calls) if reply.calls else 0
+    return len(reply.ends) + len(_build_usage_events(reply)) + of_calls
+
+
 def _build_usage_events(reply: ModelReply) -> list[Event]:
     return [build_usage_event("main", reply.model, reply.usage)] if has_tokens(reply.usage) else []
 
@@ -296,7 +327,7 @@ def _build_message(message_id: str, run: Run, reply: ModelReply, now: int, *, hi
         id=message_id,
         conversation_id=run.conversation_id,
         run_id=run.id,
-        turn=run.turn + 1,
+        turn=run.turn,
         role="assistant",
         content=reply.text,
         thinking=reply.thinking,

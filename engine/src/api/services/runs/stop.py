@@ -1,7 +1,6 @@
 """Watch a claimed run for a stop request or a new owner."""
 
 import logging
-from collections.abc import Sequence
 
 from src.api.errors import StoreUnavailable
 from src.api.ports import RunChanged, Signal, Store
@@ -20,18 +19,19 @@ POLL_INTERVAL = 5.0
 async def watch_for_stop(store: Store, watcher: RunWatcher, lease: Lease) -> None:
     """Poll the run row, and halt the lease on a stop request or a new owner.
 
-    Bus notifications only wake the poll early, and one that says that this lease still holds saves it. Returns once
-    the lease is halted.
+    The watcher's next read of all watched runs covers what happened before this started to listen. Notifications of
+    the bus only come earlier, and one that says that this lease still holds saves a read. Returns once the lease is
+    halted.
     """
     async with watcher.watch(lease.run_id) as subscription:
-        signals: Sequence[Signal] = ()
+        subscription.request_signal()
         while not lease.halted.is_set():
+            signals = await subscription.wait(POLL_INTERVAL)
             if not signals or not all(_confirms(signal, lease) for signal in signals):
                 try:
                     await _check_run(store, lease)
                 except StoreUnavailable as error:
                     logger.warning(error.detail, extra={"action": "run.stop_check_failed", "run_id": lease.run_id})
-            signals = await subscription.wait(POLL_INTERVAL)
 
 
 def _confirms(signal: Signal, lease: Lease) -> bool:

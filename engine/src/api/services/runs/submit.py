@@ -10,10 +10,10 @@ from src.api.schemas.base import Json, JsonObject
 from src.api.schemas.query import Where, ge
 from src.api.schemas.records import Conversation, Message, Run, SearchText, Submission
 from src.api.schemas.states import ACTIVE, ENDED
-from src.api.services.access import Caller, get_visible_conversation
+from src.api.services.access import Caller, require_visible
 from src.api.services.audit.log import audit_message
 from src.api.services.conversations.rows import lock_conversation, new_conversation
-from src.api.services.conversations.search import index_message, index_new_title, index_title
+from src.api.services.conversations.search import text_to_index, title_to_index
 from src.api.services.conversations.titles import title_from_text
 from src.api.services.runs.completion import RunCompletion
 from src.api.services.tools.calls import calls_of_turn
@@ -87,8 +87,7 @@ class RunSubmission:
         )
 
     async def _submit(self, tx: Transaction, new_run: _NewRun) -> Run:
-        await self._open_conversation(tx, new_run)
-        now = await tx.now()
+        titles, now = await self._open_conversation(tx, new_run)
         await self._claim_key(tx, new_run, now)
         state = "queued" if new_run.new else await self._resolve_busy(tx, new_run, now)
         await self._hide_replaced(tx, new_run, now)
@@ -98,28 +97,30 @@ class RunSubmission:
             raise ConversationBusy(_BUSY)
         message = _build_message(new_run, run.created_at)
         await tx.insert(message)
-        await index_message(tx, message)
+        await tx.insert_all([*titles, *text_to_index(message)])
         audit_message(tx, run, message, new_run.caller.actor)
         return run
 
-    async def _open_conversation(self, tx: Transaction, new_run: _NewRun) -> None:
+    async def _open_conversation(self, tx: Transaction, new_run: _NewRun) -> tuple[list[SearchText], int]:
+        """Create or lock the conversation. Returns what to index of its new title, and the time."""
         if new_run.new:
             now = await tx.now()
             title = title_from_text(new_run.text)
             created = new_conversation(new_run.conversation_id, new_run.caller.id, now, title, "message")
             await tx.insert(replace(created, metadata=_with_toolsets(created.metadata, new_run.request.toolsets)))
-            await index_new_title(tx, new_run.conversation_id, title)
-            return
-        if await lock_conversation(tx, new_run.conversation_id) is None:
-            raise NotFound("There is no such conversation.")
-        conversation = await get_visible_conversation(tx, new_run.caller, new_run.conversation_id, write=True)
+            return [title_to_index(new_run.conversation_id, title)], now
+        locked = await lock_conversation(tx, new_run.conversation_id)
+        conversation = await require_visible(tx, new_run.caller, locked, write=True)
+        titles: list[SearchText] = []
         if conversation.title is None:
             title = title_from_text(new_run.text)
             await tx.change(Conversation, {"id": conversation.id, "title": None}, title=title, title_by="message")
-            await index_title(tx, conversation.id, title)
+            await tx.remove(SearchText, {"id": conversation.id})
+            titles.append(title_to_index(conversation.id, title))
         metadata = _with_toolsets(conversation.metadata, new_run.request.toolsets)
         if metadata != conversation.metadata:
             await tx.change(Conversation, {"id": conversation.id}, metadata=metadata)
+        return titles, await tx.now()
 
     async def _claim_key(self, tx: Transaction, new_run: _NewRun, now: int) -> None:
         if new_run.key is None:
@@ -252,4 +253,5 @@ def _build_run(new_run: _NewRun, state: str, now: int) -> Run:
         ended_at=None,
         rested_at=None,
         waited_ms=0,
+        has_deferred=False,
     )

@@ -15,7 +15,7 @@ from src.api.services.streaming.journal import Journal
 from src.api.utils.canonical import canonical
 from src.api.utils.json_columns import load_list
 
-__all__ = ["Summaries", "drop_covered", "find_summary"]
+__all__ = ["Summaries", "choose_summary", "drop_covered", "find_versions"]
 
 VERSIONS = 20
 """Newest versions that are looked at: the later ones may cover messages that were replaced since."""
@@ -34,7 +34,7 @@ class Summaries:
         summary_id, call_id = self.ids.new(), self.ids.new()
 
         async def body(tx: Transaction) -> None:
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
+            run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence)
             now = await tx.now()
             events: list[Event] = []
             if has_tokens(result.usage):
@@ -50,18 +50,24 @@ class Summaries:
         await self.store.transaction(body)
 
 
-async def find_summary(reader: Reader, conversation_id: str, run_id: str) -> ConversationSummary | None:
-    """Return the newest summary of which no message was replaced since, for this run.
+async def find_versions(reader: Reader, conversation_id: str) -> list[ConversationSummary]:
+    """Return the newest versions of the conversation's summary, newest first."""
+    return await reader.find(ConversationSummary, {"conversation_id": conversation_id}, "-version", VERSIONS)
+
+
+async def choose_summary(
+    reader: Reader, versions: Sequence[ConversationSummary], run_id: str
+) -> ConversationSummary | None:
+    """Return the newest version of which no message was replaced since, for this run.
 
     Replacing a message hides it with all later ones, so the last run that a summary covers tells. A run whose own
     message was replaced goes on with it.
     """
-    newest = await reader.find(ConversationSummary, {"conversation_id": conversation_id}, "-version", VERSIONS)
-    if not newest:
+    if not versions:
         return None
-    ends: Where = {"run_id": tuple({each.until_run_id for each in newest}), "hidden": True}
+    ends: Where = {"run_id": tuple({each.until_run_id for each in versions}), "hidden": True}
     replaced = {each for each in await reader.distinct(Message, "run_id", ends) if each != run_id}
-    return next((each for each in newest if each.until_run_id not in replaced), None)
+    return next((each for each in versions if each.until_run_id not in replaced), None)
 
 
 def drop_covered(messages: Sequence[Message], summary: ConversationSummary, run_id: str) -> list[Message]:

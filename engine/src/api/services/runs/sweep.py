@@ -7,6 +7,7 @@ from functools import partial
 
 from src.api.errors import EngineError
 from src.api.ports import Clock, Reader, Store, Transaction
+from src.api.schemas.audit import ENGINE
 from src.api.schemas.events import Event
 from src.api.schemas.query import Where, le, lt
 from src.api.schemas.records import Approval, BudgetWarning, Call, Conversation, Run, Submission, User
@@ -18,7 +19,7 @@ from src.api.services.conversations.rows import lock_conversation
 from src.api.services.limits import Limits
 from src.api.services.runs.completion import RunCompletion
 from src.api.services.streaming.journal import Journal
-from src.api.services.tools.calls import decided_event, queue_if_decided, settle_call, supersede_later_changes
+from src.api.services.tools.calls import decided_event, find_queued_values, settle_call, supersede_later_changes
 from src.api.utils.times import DAY_MS
 
 __all__ = ["Sweep"]
@@ -137,8 +138,8 @@ class Sweep:
         events: list[Event] = [decided_event("tool.expired", call, reason=reason)]
         if clock == "execute_by":
             events += await supersede_later_changes(tx, run, call, "An earlier change of the same turn expired.", now)
-        queued = await queue_if_decided(tx, run, now, self.limits.start_timeout_ms)
-        await self.journal.record(tx, run.id, events, now)
+        queued = await find_queued_values(tx, run, now, self.limits.start_timeout_ms)
+        await self.journal.record(tx, run, events, now, ENGINE, **queued)
         return run.id if queued else None
 
     # -- runs that a crash between two commits left behind
@@ -154,12 +155,12 @@ class Sweep:
 
     async def _requeue_one(self, run: Run, tx: Transaction) -> str | None:
         now = await tx.now()
-        locked = await tx.change(Run, {"id": run.id, "state": "awaiting_approval"}, updated_at=now)
-        return (
-            run.id
-            if locked is not None and await queue_if_decided(tx, locked, now, self.limits.start_timeout_ms)
-            else None
-        )
+        resting: Where = {"id": run.id, "state": "awaiting_approval"}
+        locked = await tx.change(Run, resting, updated_at=now)
+        if locked is None:
+            return None
+        queued = await find_queued_values(tx, locked, now, self.limits.start_timeout_ms)
+        return run.id if queued and await tx.change(Run, resting, **queued) is not None else None
 
     async def _promote_one(self, run: Run, tx: Transaction) -> str | None:
         await lock_conversation(tx, run.conversation_id)

@@ -5,7 +5,10 @@ from typing import Literal
 from src.api.schemas.events import Completed, Event, WorkflowComplete, WorkflowError
 from src.api.schemas.records import Run
 
-__all__ = ["build_final_event", "build_final_events"]
+__all__ = ["FINAL_EVENTS", "build_final_event", "build_final_events"]
+
+FINAL_EVENTS = 2
+"""The number of events that `build_final_events` returns."""
 
 RestState = Literal["awaiting_approval", "completed", "failed", "stopped"]
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import chain, islice
+from typing import NamedTuple
 
 from src.api.errors import Unavailable
 from src.api.ports import Bus, Clock, Reader, RunChanged, Signal, Store
@@ -34,8 +35,15 @@ BATCH = 500
 TICK_INTERVAL = 0.25
 """Precision of wait timeouts, in seconds."""
 
-RunVersion = tuple[str, int, int, int, int | None] | None
-"""The columns of a run whose change is signalled; None if the row is gone."""
+
+class RunVersion(NamedTuple):
+    """The columns of a run whose change is signalled."""
+
+    state: str
+    fence: int
+    journal: int
+    rest_seq: int
+    stop_at: int | None
 
 
 class RunSubscription:
@@ -76,14 +84,17 @@ class RunSubscription:
         return signals
 
     def request_signal(self) -> None:
-        """Ask for a `RunChanged` after the next successful read, because the last signal could not be processed."""
+        """Ask for a `RunChanged` after the next successful read of the run, whether or not it has changed by then."""
         self._signal_requested = True
 
-    def on_database_read(self, *, changed: bool) -> None:
-        """Record that the database was read, and signal if the run changed or a signal was requested."""
+    def on_database_read(self, unstopped_fence: int | None, *, changed: bool) -> None:
+        """Record that the database was read, and signal if the run changed or a signal was requested.
+
+        `unstopped_fence` is the run's fence if no stop was requested.
+        """
         if changed or self._signal_requested:
             self._signal_requested = False
-            self.on_signal(RunChanged(self._run_id))
+            self.on_signal(RunChanged(self._run_id, unstopped_fence))
 
     def end_expired_wait(self, now: float) -> None:
         """End a wait that has timed out. One shared ticker replaces a timer per subscription."""
@@ -108,7 +119,7 @@ class RunWatcher(BackgroundLoop):
         self._bus = bus
         self._clock = clock
         self._watches: defaultdict[str, list[RunSubscription]] = defaultdict(list)
-        self._run_versions: dict[str, RunVersion] = {}
+        self._run_versions: dict[str, RunVersion | None] = {}
         self._has_watches = asyncio.Event()
         self._store_version: int | None = None
         self._next_read = 0.0
@@ -116,10 +127,14 @@ class RunWatcher(BackgroundLoop):
 
     @asynccontextmanager
     async def watch(self, run_id: str, *, changes_only: bool = True) -> AsyncIterator[RunSubscription]:
-        """Subscribe to changes of the run; with `changes_only=False` also to the bus's deltas and ephemeral events."""
+        """Subscribe to changes of the run; with `changes_only=False` also to the bus's deltas and ephemeral events.
+
+        The next poll reads the run in any case.
+        """
         subscription = RunSubscription(run_id, self._clock, changes_only=changes_only)
         self._watches[run_id].append(subscription)
         self._has_watches.set()
+        self._next_read = 0.0
         try:
             async with self._bus.listen(run_id, subscription.on_signal):
                 yield subscription
@@ -179,12 +194,14 @@ class RunWatcher(BackgroundLoop):
             return await reader.find(Run, {"id": batch}, limit=len(batch))
 
         runs = await self._store.read(body)
-        return {run.id: (run.state, run.fence, run.journal, run.rest_seq, run.stop_at) for run in runs}
+        return {run.id: RunVersion(run.state, run.fence, run.journal, run.rest_seq, run.stop_at) for run in runs}
 
-    def _signal_change(self, run_id: str, version: RunVersion) -> None:
+    def _signal_change(self, run_id: str, version: RunVersion | None) -> None:
+        """Signal a change to the run's subscribers; without a version its row is gone."""
         subscriptions = self._watches.get(run_id, ())
         changed = run_id not in self._run_versions or self._run_versions[run_id] != version
         if subscriptions:
             self._run_versions[run_id] = version
+        unstopped_fence = None if version is None or version.stop_at is not None else version.fence
         for subscription in subscriptions:
-            subscription.on_database_read(changed=changed)
+            subscription.on_database_read(unstopped_fence, changed=changed)

@@ -16,7 +16,7 @@ from src.api.schemas.events import (
     ToolVote,
 )
 from src.api.schemas.policy import BY_POLICY
-from src.api.schemas.query import Where
+from src.api.schemas.query import Assign
 from src.api.schemas.records import Approval, Call, Message, Run
 from src.api.schemas.states import OPEN_APPROVAL, UNSETTLED
 from src.api.utils.json_columns import load_object
@@ -26,10 +26,10 @@ __all__ = [
     "create_next_version",
     "decided_event",
     "executing_event",
+    "find_queued_values",
     "first_unsettled_change",
     "is_erased",
     "latest_versions",
-    "queue_if_decided",
     "settle_call",
     "start_execution_clock",
     "supersede_later_changes",
@@ -93,14 +93,15 @@ async def start_execution_clock(tx: Transaction, run: Run, now: int, within_ms: 
     return first
 
 
-async def queue_if_decided(tx: Transaction, run: Run, now: int, within_ms: int) -> bool:
-    """Queue a resting run unless the first unsettled change of its turn still waits for a decision."""
+async def find_queued_values(tx: Transaction, run: Run, now: int, within_ms: int) -> dict[str, Assign]:
+    """Return the columns with which to queue a resting run, which this transaction has locked.
+
+    There are none for a run that does not rest, or while the first unsettled change of its turn waits for a decision.
+    """
     first = await start_execution_clock(tx, run, now, within_ms)
-    if first is not None and first.status == "awaiting_approval":
-        return False
-    waited = run.waited_until(now)
-    where: Where = {"id": run.id, "state": "awaiting_approval"}
-    return await tx.change(Run, where, state="queued", rested_at=None, waited_ms=waited) is not None
+    if run.state != "awaiting_approval" or (first is not None and first.status == "awaiting_approval"):
+        return {}
+    return {"state": "queued", "rested_at": None, "waited_ms": run.waited_until(now)}
 
 
 async def supersede_later_changes(tx: Transaction, run: Run, call: Call, reason: str, now: int) -> list[Event]:

@@ -38,9 +38,12 @@ async def unknown_conflicts(tx: Transaction, approval: Approval) -> list[str]:
 
 async def has_new_unknown_conflict(tx: Transaction, approval: Approval) -> bool:
     """Return whether there is an unknown conflict that no decision on this approval has named."""
+    conflicts = await unknown_conflicts(tx, approval)
+    if not conflicts:
+        return False
     decisions = await tx.find(Decision, {"approval_id": approval.id})
     named = {str(each) for decision in decisions for each in load_list(decision.despite_unknown)}
-    return not named.issuperset(await unknown_conflicts(tx, approval))
+    return not named.issuperset(conflicts)
 
 
 async def _unknown_executions(tx: Transaction) -> AsyncIterator[tuple[str, ...]]:

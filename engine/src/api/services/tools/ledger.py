@@ -33,13 +33,14 @@ from src.api.ports import (
 )
 from src.api.schemas.events import EVENT, Event, ToolProgress
 from src.api.schemas.policy import ActivePolicy
-from src.api.schemas.query import Now, Where
+from src.api.schemas.query import Increment, Now, Where, gt
 from src.api.schemas.records import Approval, Call, Execution, Run
 from src.api.services.accounts.impersonation import Impersonation
 from src.api.services.background import BackgroundTasks
 from src.api.services.lease import Lease
 from src.api.services.limits import Limits
 from src.api.services.policy.enforcement import (
+    approving_decisions,
     evaluate_approval,
     evaluate_read,
     find_requester,
@@ -110,7 +111,7 @@ class Ledger:
     async def specs(self) -> dict[str, ToolSpec]:
         return dict(await self.tools.tools())
 
-    # -- reads
+    # -- reads and previews
 
     async def run_reads(self, lease: Lease, calls: Sequence[Call]) -> None:
         """Run the reads that the policy allows, concurrently. A read that needs approval is queued as a change is.
@@ -131,7 +132,7 @@ class Ledger:
         policy = await self.policies.current()
 
         async def body(tx: Transaction) -> list[Call]:
-            run = await self.journal.record_as_owner(tx, lease.run_id, lease.fence, [])
+            run = await self.journal.lock_as_owner(tx, lease.run_id, lease.fence, reserve=len(calls))
             if run.stop_at is not None:
                 raise RunStopped("A stop was requested.")
             now = await tx.now()
@@ -140,7 +141,7 @@ class Ledger:
                 await self._begin_read(tx, evaluate_read(policy, person, call, now), call, now) for call in calls
             ]
             events = [event for _, event in decided if event is not None]
-            await self.journal.record_locked(tx, run, events, now)
+            await self.journal.record_locked(tx, run, events, now, reserved=len(calls))
             return [call for call, (runs, _) in zip(calls, decided, strict=True) if runs]
 
         return await self.store.transaction(body)
@@ -181,8 +182,6 @@ class Ledger:
     async def _find_impersonated_user(self, server: str, user_id: str) -> ImpersonatedUser | None:
         return await self.store.read(lambda reader: self.impersonation.user_for(reader, server, user_id))
 
-    # -- previews
-
     async def preview(self, user_id: str, spec: ToolSpec, args: str) -> Preview | ToolReply:
         """Return the preview of a change, or the reply with which its server refused it."""
         try:
@@ -213,7 +212,7 @@ class Ledger:
 
         async def body(tx: Transaction) -> StartedExecution | None:
             guard: Where = {"id": lease.run_id, "fence": lease.fence, "state": "running", "stop_at": None}
-            run = await tx.change(Run, guard, updated_at=Now())
+            run = await tx.change(Run, guard, journal=Increment(1), updated_at=Now())
             if run is None:
                 return None
             now = await tx.now()
@@ -226,7 +225,7 @@ class Ledger:
             if not await tx.insert(execution):
                 raise NotFound("This change has been started before; it never starts twice.")
             await tx.change(Call, {"id": call.id}, status="executing", started_at=now)
-            await self.journal.record_locked(tx, run, [executing_event(call)], now)
+            await self.journal.record_locked(tx, run, [executing_event(call)], now, reserved=1)
             return StartedExecution(approval, execution, impersonate_user, start_time)
 
         started = await self.store.transaction(body)
@@ -255,20 +254,20 @@ class Ledger:
         ruling = await evaluate_approval(tx, policy, approval, now)
         if ruling.decision == "deny":
             return Refusal("denied", ruling.sentence, ruling.rule, approval.digest)
+        votes = await approving_decisions(tx, approval) if approval.decided_by_policy is None else []
         try:
-            await require_decision_still_valid(tx, approval, ruling)
-            return approval, await self.impersonation.approver_for(tx, approval)
+            require_decision_still_valid(approval, ruling, votes)
+            return approval, await self.impersonation.approver_for(tx, approval, votes)
         except Forbidden as error:
             return Refusal("stale", f"{error.detail} Decide again.")
 
     async def _consume_approval(self, tx: Transaction, call: Call, now: int) -> Approval | None:
-        approval = await tx.get(Approval, id=call.id)
-        if approval is None or approval.execute_by is None or approval.execute_by <= now:
-            return None
-        if not matches_digest(approval):
+        """Consume the approval, if it is approved and may still start. Raises `DigestMismatch`, which undoes that."""
+        guard: Where = {"id": call.id, "run_id": call.run_id, "status": "approved", "execute_by": gt(now)}
+        approval = await tx.change(Approval, guard, status="consumed")
+        if approval is not None and not matches_digest(approval):
             raise DigestMismatch("What was approved is not what is stored now, so it was not run.")
-        guard = {"id": approval.id, "run_id": call.run_id, "status": "approved", "digest": approval.digest}
-        return await tx.change(Approval, guard, status="consumed")
+        return approval
 
     async def _refuse(self, tx: Transaction, run: Run, call: Call, refusal: Refusal, now: int) -> None:
         """Settle a change that is not started; does nothing if its approval is no longer open.
@@ -277,6 +276,7 @@ class Ledger:
         """
         before, after = ("approved", "expired") if refusal.status == "expired" else ("consumed", "stale")
         if await tx.change(Approval, {"id": call.id, "status": before}, status=after) is None:
+            await self.journal.record_locked(tx, run, [], now, reserved=1)  # returns the number that no event needs
             return
         await settle_call(tx, call, refusal.status, now, error=refusal.reason)
         superseded: list[Event] = []
@@ -290,7 +290,7 @@ class Ledger:
         event = decided_event(
             f"tool.{refusal.status}", call, policy=refusal.policy, reason=refusal.reason, digest=refusal.digest
         )
-        await self.journal.record_locked(tx, run, [event, *superseded], now)
+        await self.journal.record_locked(tx, run, [event, *superseded], now, reserved=1)
 
     async def _send_change(self, call: Call, started: StartedExecution) -> None:
         """Send what the approval's row holds, once, and record the result even if the run has a new owner by then."""

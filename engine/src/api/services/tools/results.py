@@ -9,7 +9,7 @@ from src.api.ports import Ids, Store, ToolReply, Transaction
 from src.api.schemas.approvals import Effect
 from src.api.schemas.base import Json
 from src.api.schemas.events import Event, ToolError, ToolResult, ToolUnknown
-from src.api.schemas.query import Now
+from src.api.schemas.query import Increment, Now
 from src.api.schemas.records import Call, Execution, Run
 from src.api.schemas.states import ENDED
 from src.api.services.limits import Limits
@@ -92,11 +92,11 @@ class ResultRecorder:
         outcome = _as_read_outcome(await self.of(reply))
 
         async def body(tx: Transaction) -> None:
-            run = await self.journal.record_as_owner(tx, call.run_id, fence, [])
+            run = await self.journal.lock_as_owner(tx, call.run_id, fence, reserve=1)
             now = await tx.now()
             ended = await settle_call(tx, call, outcome.status, now, error=outcome.error, result=outcome.result)
-            if ended.status == outcome.status:
-                await self.journal.record_locked(tx, run, [self.event(call, outcome)], now)
+            events = [self.event(call, outcome)] if ended.status == outcome.status else []
+            await self.journal.record_locked(tx, run, events, now, reserved=1)
 
         await self.store.transaction(body)
 
@@ -125,42 +125,52 @@ class ResultRecorder:
         settled_by: str | None,
         fence: int | None,
     ) -> bool:
-        run = await tx.change(Run, {"id": call.run_id}, updated_at=Now())
-        now = await tx.now()
-        previous = await tx.get(Execution, id=call.id)
-        if run is None or previous is None or (previous.state, outcome.state) == ("unknown", "unknown"):
+        run = await tx.change(Run, {"id": call.run_id}, journal=Increment(1), updated_at=Now())
+        if run is None:
             return False
+        now = await tx.now()
+        ended = await _end_execution(tx, call, nonce, "started", outcome, settled_by, now)
+        if ended is None:
+            run = await self.journal.record_locked(tx, run, [], now, reserved=1)
+            return await self._apply_late(tx, run, call, nonce, outcome, settled_by, fence, now)
         if outcome.state == "unknown" and fence not in (None, run.fence):
             raise RunFenced("Another worker owns this run now, so only it may report an unknown outcome.")
-        erased = previous.state == "unknown" and await is_erased(tx, run.id)
+        await settle_call(tx, call, outcome.status, now, error=outcome.error, result=outcome.result)
+        events = [self.event(call, outcome)]
+        if run.turn == call.turn and run.state not in ENDED:
+            events += await self._continue_turn(tx, run, call, ended, now)
+        if run.state == "running" and run.fence in (fence, ended.fence):
+            # The process that started the change waits for it and streams no text.
+            await self.journal.record_locked(tx, run, events, now, reserved=1)
+        else:
+            run = await self.journal.record_locked(tx, run, [], now, reserved=1)
+            await self.journal.record_or_defer(tx, run, events, now)
+        return True
+
+    async def _apply_late(
+        self,
+        tx: Transaction,
+        run: Run,
+        call: Call,
+        nonce: str,
+        outcome: Outcome,
+        settled_by: str | None,
+        fence: int | None,
+        now: int,
+    ) -> bool:
+        """Record the true outcome of an execution that is unknown. Its turn has gone on, and may be erased."""
+        if outcome.state == "unknown":
+            return False
+        erased = await is_erased(tx, run.id)
         stored = replace(outcome, content=[], error=None) if erased else outcome
-        moved = await tx.change(
-            Execution,
-            {"id": call.id, "nonce": nonce, "state": ("started", "unknown")},
-            state=outcome.state,
-            effect=outcome.effect,
-            code=outcome.code,
-            result=stored.result,
-            error=stored.error,
-            settled_by=settled_by,
-            ended_at=now,
-        )
-        if moved is None:
+        if await _end_execution(tx, call, nonce, "unknown", stored, settled_by, now) is None:
             return False
         await settle_call(tx, call, outcome.status, now, error=stored.error, result=stored.result)
         events = [self.event(call, outcome)]
         if erased:
             self.journal.audit_only(tx, run.id, events)
-            return True
-        if previous.state == "started" and run.turn == call.turn and run.state not in ENDED:
-            events += await self._continue_turn(tx, run, call, moved, now)
-        # The process that started the change waits for it and streams no text; once it is unknown, the owner has gone
-        # on.
-        is_awaited_by_owner = run.state == "running" and (
-            run.fence == fence or (previous.state == "started" and run.fence == previous.fence)
-        )
-        if is_awaited_by_owner:
-            await self.journal.record(tx, run.id, events, now)
+        elif run.state == "running" and run.fence == fence:
+            await self.journal.record(tx, run, events, now)
         else:
             await self.journal.record_or_defer(tx, run, events, now)
         return True
@@ -178,6 +188,23 @@ class ResultRecorder:
     async def _redact_block(self, block: Json) -> Json:
         """Return the block without secrets, and without characters that a database can't store."""
         return _clean_json(await redact_large(self.redactor, block))
+
+
+async def _end_execution(
+    tx: Transaction, call: Call, nonce: str, before: str, outcome: Outcome, settled_by: str | None, now: int
+) -> Execution | None:
+    """Store the outcome of an execution that is in the state `before`. Returns None if it is in another one."""
+    return await tx.change(
+        Execution,
+        {"id": call.id, "nonce": nonce, "state": before},
+        state=outcome.state,
+        effect=outcome.effect,
+        code=outcome.code,
+        result=outcome.result,
+        error=outcome.error,
+        settled_by=settled_by,
+        ended_at=now,
+    )
 
 
 def _as_read_outcome(outcome: Outcome) -> Outcome:

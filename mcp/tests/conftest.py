@@ -11,8 +11,17 @@ from fault_proxy import FaultProxy, open_fault_proxy
 from helm_releases import CHARTS, HelmCommand
 from tool_client import ToolClient, open_tool_client, settings_for
 
+from skyflo_tools.kubernetes import discovery_reader
 from skyflo_tools.kubernetes.client import ApiRequest, KubeClient, json_request
 from tests.support.services import Cluster
+from tests.support.waiting import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def patient_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine list its kinds in its own time. Tests of the limits set their own."""
+    for limit in ("ROOT_SECONDS", "GROUP_SECONDS"):
+        monkeypatch.setattr(discovery_reader, limit, PATIENCE)
 
 
 @pytest.fixture

@@ -60,9 +60,10 @@ def seconds(work: Callable[[], object], rounds: int = 3) -> float:
     """The median of the processor's time."""
     times = []
     for _ in range(rounds):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
+        with processor_time.without_garbage_collection():
+            began = time.process_time()
+            work()
+            times.append(time.process_time() - began)
     return statistics.median(times)
 
 
@@ -104,6 +105,8 @@ def test_no_text_makes_redaction_run_away(piece: str) -> None:
 
     for work in (REDACTOR.redact_text, REDACTOR.redact, REDACTOR.redact_manifest, contains_mask):
         took = seconds(lambda work=work: work(make(16_000)), 1)
+        if took >= 0.25:  # a busy machine may have cost the first look its caches
+            took = seconds(lambda work=work: work(make(16_000)))
         assert took < 0.25 or took < 0.5 * processor_time.machine_slowness()
         if took > 0.015:
             assert_grows_with_size(work, make, 4_000)
@@ -118,7 +121,8 @@ WORST = ["a.", "password: x\n", "kind: Secret\ndata:\n  a: b\n", "eyJa.", "://a:
 async def test_the_event_loop_answers_while_a_large_text_is_redacted(piece: str) -> None:
     text = "password: secret " + piece * (FIVE_MEGABYTES // len(piece))
     for work in (redact_large_text(REDACTOR, text, 0.5), redact_large(REDACTOR, {"content": [text]}, 0.5)):
-        waited = await longest_wait(work)
+        with processor_time.without_garbage_collection():
+            waited = await longest_wait(work)
         assert waited < 0.2 or waited < 0.2 * processor_time.machine_slowness()
 
 

@@ -9,16 +9,18 @@ import asyncio
 import json
 import random
 import sys
+import time
 from pathlib import Path
 
 from skyflo_common.clock import SystemClock
 from src.api.adapters.bus.local import LocalBus
 from src.api.adapters.store.store import open_store
-from src.api.errors import AlreadyDecided
+from src.api.errors import AlreadyDecided, StoreUnavailable
 from src.api.ports import Settlement, Store, ToolReply, ToolRequest
 from src.api.services.access import Caller, Role
 from tests.support.core_harness import CoreHarness, FakeToolServer, open_core_harness
 from tests.support.counting_store import CountingStore
+from tests.support.waiting import PATIENCE
 
 __all__ = ["SharedToolServer"]
 
@@ -49,12 +51,18 @@ class SharedToolServer(FakeToolServer):
 
 
 async def _decide(harness: CoreHarness, caller: Caller, call_id: str, approve: bool) -> object:
-    """Send one decision. Returns whether it was accepted, or else who decided and when."""
-    try:
-        await harness.decide(call_id, approve=approve, caller=caller)
-    except AlreadyDecided as error:
-        return error.extra
-    return "won"
+    """Send one decision, again while a busy database refuses it. Returns "won", or else who decided and when."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            await harness.decide(call_id, approve=approve, caller=caller)
+        except AlreadyDecided as error:
+            return error.extra
+        except StoreUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return "won"
 
 
 async def _race(url: str, folder: Path, name: str) -> None:

@@ -13,7 +13,7 @@ def _split_keys(value: object) -> object:
     """Split `new,old` at the commas. Blanks around a key and empty parts don't count; None is no key."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if value is None or not isinstance(value, str):
+    if not isinstance(value, str):
         return value or ()
     return tuple(key for key in (part.strip() for part in value.split(",")) if key)
 

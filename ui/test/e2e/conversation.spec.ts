@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, inject, test } from 'vitest'
 import { axe, launch, open, overflows, shoot, type Watched } from './browser'
-import { approve, ask, card, status } from './chat'
+import { approve, ask, card, deny, status } from './chat'
 
 /** How far the device's clock is wrong: a card must show the engine's time. */
 const WRONG_CLOCK_MS = 20 * 60_000
@@ -49,9 +49,7 @@ test('a fault is found, mended by one approval, and verified', async () => {
 test('a change is denied with a reason that the agent reads', async () => {
   const page = await start()
   await ask(page, 'scale cart in shop to 5')
-  await card(page).getByRole('button', { name: 'Deny' }).click()
-  await page.getByLabel('Reason').fill('not before the freeze ends')
-  await page.getByRole('button', { name: 'Deny the change' }).click()
+  await deny(page, 'not before the freeze ends')
   await status(page, 'Denied').waitFor()
   expect(await card(page).innerText()).toContain('Nothing was changed.')
   expect(await card(page).innerText()).toContain('not before the freeze ends')

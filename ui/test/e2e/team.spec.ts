@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { axe, launch, open, PLAIN_HOST, shoot } from './browser'
-import { approve, ask, card, status } from './chat'
+import { approve, ask, card, deny, status } from './chat'
 import { Cluster } from './cluster'
 import { Engine } from './engine'
 import { servePage, type ServedPage } from './page'
@@ -121,9 +121,7 @@ test('somebody who may not decide sees why, and who may, and copies the link for
   const link = `/approvals/${await card(ben).getAttribute('data-call')}`
   expect(await ben.getByRole('textbox', { name: 'Message' }).inputValue()).toBe(new URL(link, ben.url()).href)
   await admin.goto(`${served.url}/approvals/${await card(ben).getAttribute('data-call')}`)
-  await card(admin).getByRole('button', { name: 'Deny' }).click()
-  await admin.getByLabel('Reason').fill('cart is in use')
-  await admin.getByRole('button', { name: 'Deny the change' }).click()
+  await deny(admin, 'cart is in use')
   await status(ben, 'Denied').waitFor()
 })
 

@@ -1,5 +1,6 @@
 """Apply and undo Tortoise's migrations in one transaction, with the same files for SQLite and PostgreSQL."""
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -36,7 +37,9 @@ _EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 't
 async def migrate(url: str) -> list[str]:
     """Apply all missing migrations and return their names.
 
-    They run in one transaction, including their record. Processes that start at once wait for each other.
+    They run in one transaction, including their record. Processes that start at once wait for each other. What Tortoise built to
+    apply them (all models anew for each migration, in reference cycles) is collected at once: 40 MB that the imports after it
+    use, instead of new memory.
     """
 
     async def run(executor: "_Executor") -> list[str]:
@@ -44,7 +47,10 @@ async def migrate(url: str) -> list[str]:
         await executor.migrate(direction="forward")
         return names
 
-    return await _run_exclusively(url, run)
+    applied = await _run_exclusively(url, run)
+    if applied:
+        gc.collect()
+    return applied
 
 
 async def downgrade(url: str, to: str | None = None) -> list[str]:

@@ -6,31 +6,15 @@ connections. The parent's tool server is announced on standard input; when that 
 
 import os
 import signal
-import socket
 import sys
 from types import FrameType
-
-import uvicorn
 
 from src.api.adapters.tools.parent_process import LISTENING, ParentProcess
 from src.api.config.logging import configure_logging
 from src.api.config.settings import Settings, SettingsError
-from src.api.server import bind, create_server_config
+from src.api.server import AnnouncingServer, bind, create_server_config
 
 __all__ = ["main"]
-
-
-class _Server(uvicorn.Server):
-    """Tell the parent once the server accepts connections."""
-
-    def __init__(self, config: uvicorn.Config, output: int) -> None:
-        super().__init__(config)
-        self._output = output
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            os.write(self._output, LISTENING)
 
 
 def main() -> int:
@@ -43,12 +27,11 @@ def main() -> int:
         configure_logging(settings.logged_from, settings.log_format)
         parent = ParentProcess(0, lambda: signal.raise_signal(signal.SIGTERM))
         with bind(os.environ["HOST"], os.environ["PORT"], shared=True) as listener:
-            server = _Server(create_server_config(settings, parent), output)
-            server.run(sockets=[listener])
+            config = create_server_config(settings, parent)
+            return AnnouncingServer(config, lambda: os.write(output, LISTENING)).serve_on(listener)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0 if server.started else 3
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:

@@ -3,7 +3,10 @@
 import errno
 import gc
 import logging
+import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -13,12 +16,38 @@ from src.api.config.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from src.api.adapters.tools.parent_process import ParentProcess
 
-__all__ = ["bind", "create_server_config"]
+__all__ = ["AnnouncingServer", "bind", "create_server_config", "print_stopping"]
 
 _GRACE_SECONDS = 3
 _KEEP_ALIVE_SECONDS = 75  # longer than proxies keep an idle connection, so that they close it first
 _COLLECT_AFTER = (50_000, 20, 50)
 """GC thresholds. Python's default of 700 objects costs a tenth of the startup time."""
+
+_FAILED_START = 3  # uvicorn's own exit code for it
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Call `announce` once the server accepts connections."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    def serve_on(self, listener: socket.socket) -> int:
+        """Serve until stopped. Returns the exit code."""
+        self.run(sockets=[listener])
+        return 0 if self.started else _FAILED_START
+
+
+def print_stopping() -> None:
+    """Tell a terminal that the engine stops, from a signal handler."""
+    with suppress(OSError):  # not `print`, which fails where the signal interrupts another `print`
+        os.write(1, b"\nStopping. Press Ctrl-C again to stop at once.\n")
 
 
 def create_server_config(settings: Settings, parent: "ParentProcess | None" = None) -> uvicorn.Config:

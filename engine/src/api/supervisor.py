@@ -25,7 +25,7 @@ from src.api.config.telemetry import parse_address
 from src.api.environment import ResolvedEnvironment
 from src.api.ports import Clock
 from src.api.redactor import build_redactor
-from src.api.server import bind
+from src.api.server import bind, print_stopping
 from src.api.tool_servers import start_tool_server
 
 __all__ = ["run_processes"]
@@ -92,8 +92,7 @@ class _Supervisor:
                 process.kill()
             os._exit(_INTERRUPTED)
         self._signal.set_result(number)
-        with suppress(OSError):
-            os.write(1, b"\nStopping. Press Ctrl-C again to stop at once.\n")
+        print_stopping()
 
     async def run(self, announce: Callable[[], None]) -> int:
         """Run all processes until a signal arrives. Returns the exit code of this program."""

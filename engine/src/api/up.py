@@ -8,11 +8,8 @@ import os
 import shutil
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-
-import uvicorn
 
 from src.api.config.local_defaults import set_local_defaults
 from src.api.config.logging import configure_logging
@@ -20,7 +17,7 @@ from src.api.config.sandbox import SandboxParts, sandbox_kubeconfig_path, select
 from src.api.config.secret_keys import derive_local_key
 from src.api.config.settings import CHECKOUT, Settings, SettingsError
 from src.api.environment import describe_cluster, describe_model
-from src.api.server import bind, create_server_config
+from src.api.server import AnnouncingServer, bind, create_server_config, print_stopping
 
 __all__ = ["main"]
 
@@ -28,23 +25,13 @@ _PORT = "8080"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class _Server(uvicorn.Server):
-    """Print what to do once the server is up, and exit at once on a second Ctrl-C, which loses nothing."""
-
-    def __init__(self, config: uvicorn.Config, instructions: str) -> None:
-        super().__init__(config)
-        self._instructions = instructions
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(self._instructions, flush=True)
+class _Server(AnnouncingServer):
+    """Exit at once on a second Ctrl-C, which loses nothing."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             os._exit(130)
-        with suppress(OSError):  # not `print`, which fails where the signal interrupts another `print`
-            os.write(1, b"\nStopping. Press Ctrl-C again to stop at once.\n")
+        print_stopping()
         super().handle_exit(sig, frame)
 
 
@@ -68,9 +55,8 @@ def main() -> int:
 
 def _serve(settings: Settings, listener: socket.socket, address: str) -> int:
     sandboxed = _greet(settings)
-    server = _Server(create_server_config(settings), _instructions(settings, sandboxed, address))
-    server.run(sockets=[listener])
-    return 0 if server.started else 3
+    instructions = _instructions(settings, sandboxed, address)
+    return _Server(create_server_config(settings), lambda: print(instructions, flush=True)).serve_on(listener)
 
 
 def _serve_by_several(settings: Settings, host: str, port: str) -> int:

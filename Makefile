@@ -42,7 +42,7 @@ format: env ## apply black and ruff's automatic fixes
 	@$(BIN)/black --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-bench: env ## measure, and compare with the floors (bench/)
+bench: env ## measure, beside the floors; ARGS="--against ../other" also measures the engine of another checkout
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: env ## run 100 people for half an hour while parts of the installation fail (ARGS="--minutes 10")

@@ -1,6 +1,7 @@
 """Run benchmarks, print their results, and write bench/results.json and docs/performance.md.
 
-`python -m bench [--only NAME ...]`. Each benchmark has a time limit, and no process outlives the run.
+`python -m bench [--only NAME ...]`. Each benchmark has a time limit, and no process outlives the run. With
+`--against CHECKOUT`, each one also measures the engine of that checkout, and its figures are printed beside these.
 """
 
 import argparse
@@ -21,8 +22,9 @@ from bench.health import health
 from bench.lists import lists_postgres, lists_sqlite
 from bench.litellm import litellm
 from bench.memory import memory
+from bench.processes import ROOT
 from bench.report import format_json, format_page
-from bench.results import BenchmarkResult, Measurement, run_benchmark
+from bench.results import BenchmarkResult, Measurement, median, run_benchmark
 from bench.runs import runs_postgres, runs_sqlite
 from bench.server import server_first_token, server_statements, server_streams_100, server_streams_200, server_turns
 from bench.server_load import server_admission, server_processes
@@ -71,7 +73,6 @@ MAX_RUN_SECONDS = 600
 """Seconds for the whole run. A benchmark without time left is reported as not measured."""
 
 MAX_BENCHMARK_SECONDS = 100
-ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -83,16 +84,50 @@ def main() -> int:
         help="run only this benchmark (repeatable); the others keep their results",
     )
     parser.add_argument("--look", action="store_true", help="print the results without writing files")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="measure the engine of another checkout too, after `make env` there; writes no files",
+    )
     options = parser.parse_args()
     chosen = options.only or list(BENCHMARKS)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGALRM, _time_out)
+    if options.against is not None:
+        return _compare(chosen, options.against.resolve())
     deadline = time.monotonic() + MAX_RUN_SECONDS
     with Harness() as harness:
         results = [_run(name, harness, deadline) for name in chosen]
     if not options.look:
         _write(results)
     return 1 if any(each.error for each in results) else 0
+
+
+def _compare(chosen: Sequence[str], checkout: Path) -> int:
+    """Run each benchmark four times: with the other engine, with this one twice, and with the other again."""
+    failed = False
+    with Harness() as ours, Harness(checkout) as theirs:
+        for name in chosen:
+            runs = [
+                (harness, _run(name, harness, time.monotonic() + MAX_BENCHMARK_SECONDS))
+                for harness in (theirs, ours, ours, theirs)
+            ]
+            failed |= any(result.error for _, result in runs)
+            here, there = (_median_figures([run for of, run in runs if of is harness]) for harness in (ours, theirs))
+            for figure in (each for each in here if each in there):
+                ratio = f"ratio {here[figure] / there[figure]:.2f}" if there[figure] else ""
+                sys.stdout.write(f"= {figure}: {here[figure]:.4g}, there {there[figure]:.4g} {ratio}\n")
+            sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def _median_figures(results: Sequence[BenchmarkResult]) -> Mapping[str, float]:
+    values: dict[str, list[float]] = {}
+    for result in results:
+        for figure in result.figures:
+            values.setdefault(f"{figure.name} ({figure.unit})", []).append(figure.value)
+    return {name: median(of) for name, of in values.items()}
 
 
 def _write(results: Sequence[BenchmarkResult]) -> None:

@@ -1,5 +1,7 @@
 """Start the processes that benchmarks need, each on first use, and end them with the harness."""
 
+import os
+import subprocess
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Self
 
 from bench.client import Client
 from bench.health_probe import Probe
-from bench.processes import Process, start_process, wait_until
+from bench.processes import ROOT, Process, find_python, start_process, wait_until
 from bench.text import SCRIPT
 from tests.support import services
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
@@ -23,7 +25,13 @@ CHAT = f"{API}/agent/chat"
 
 
 class Harness:
-    """A context manager that starts processes. Engines run in local mode on SQLite, each in its own folder."""
+    """A context manager that starts processes. Engines run in local mode on SQLite, each in its own folder.
+
+    The engines are those of `checkout`, whatever its version; all other processes are of this one.
+    """
+
+    def __init__(self, checkout: Path = ROOT) -> None:
+        self._checkout = checkout
 
     def __enter__(self) -> Self:
         self._stack = ExitStack()
@@ -115,7 +123,7 @@ class Harness:
                 "MCP_SERVER_TOKEN": TOKEN,
                 "MCP_GRANT_KEY": GRANT_KEY,
             }
-        return self._start("engine", f"{flags} src.api.up", [], port, environment | settings)
+        return self._start("engine", f"{flags} src.api.up", [], port, environment | settings, self._checkout)
 
     @cached_property
     def cluster(self) -> services.Cluster:
@@ -148,11 +156,25 @@ class Harness:
         """Start the process that times the health checks of these engines."""
         return self._stack.enter_context(Probe(engines))
 
+    def create_database(self) -> str:
+        """Create a PostgreSQL database with the tables of the engines' version. Returns its URL."""
+        url = self.postgres.create_database()
+        environment = {**os.environ, "SKYFLO_ENV_FILE": "", "POSTGRES_DATABASE_URL": url}
+        command = [find_python(self._checkout), "-m", "src.api.migrate", "upgrade"]
+        subprocess.run(command, cwd=self._checkout / "engine", env=environment, check=True, stdout=subprocess.DEVNULL)
+        return url
+
     def _start(
-        self, name: str, module: str, arguments: list[str], port: int, environment: dict[str, str] | None = None
+        self,
+        name: str,
+        module: str,
+        arguments: list[str],
+        port: int,
+        environment: dict[str, str] | None = None,
+        checkout: Path = ROOT,
     ) -> Process:
         log = self.new_folder() / "log"
-        process = start_process(name, module, arguments, port, log, environment or {})
+        process = start_process(name, module, arguments, port, log, environment or {}, checkout)
         self._stack.callback(process.end)
         return process
 

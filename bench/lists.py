@@ -32,7 +32,7 @@ def _measure(harness: Harness, database: str, url: str, settings: Mapping[str, A
     _check_data(engine)
     lists = {
         f"list of {CONVERSATIONS:,} conversations": (_LIST, "/list", 15.0),
-        f"list of {CONVERSATIONS:,} conversations, starting in the median": (
+        f"list of {CONVERSATIONS:,} conversations, starting in the middle": (
             f"{_LIST}?cursor={_middle_cursor(engine)}",
             "/list",
             15.0,

@@ -11,8 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["START_TIMEOUT", "Process", "read_cpu_seconds", "read_resident_memory", "start_process", "wait_until"]
+__all__ = [
+    "ROOT",
+    "START_TIMEOUT",
+    "Process",
+    "find_python",
+    "read_cpu_seconds",
+    "read_resident_memory",
+    "start_process",
+    "wait_until",
+]
 
+ROOT = Path(__file__).parents[1]
 START_TIMEOUT = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
@@ -77,16 +87,22 @@ class Process:
 
 
 def start_process(
-    name: str, module: str, arguments: Sequence[str], port: int, log: Path, environment: Mapping[str, str]
+    name: str,
+    module: str,
+    arguments: Sequence[str],
+    port: int,
+    log: Path,
+    environment: Mapping[str, str],
+    checkout: Path = ROOT,
 ) -> Process:
-    """Start `python ... -m module arguments` in a new process group, without waiting for it."""
+    """Start `python ... -m module arguments` of a checkout in a new process group, without waiting for it."""
     variables = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ} | dict(environment)
     flags, _, module = module.rpartition(" ")
-    command = [sys.executable, *flags.split(), "-m", module, *arguments]
+    command = [find_python(checkout), *flags.split(), "-m", module, *arguments]
     with log.open("wb") as output:
         popen = subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[1],
+            cwd=checkout,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -94,6 +110,11 @@ def start_process(
             start_new_session=True,
         )
     return Process(name, popen, port, log)
+
+
+def find_python(checkout: Path) -> str:
+    """Return the interpreter of a checkout: this one, or that of the environment which `make env` has made there."""
+    return sys.executable if checkout == ROOT else str(checkout / ".venv" / "bin" / "python")
 
 
 def read_cpu_seconds(pid: int) -> float:

@@ -10,7 +10,6 @@ from typing import Any
 from bench.harness import Harness
 from bench.people import register_people
 from bench.processes import Process, wait_until
-from src.api.adapters.store.migrations import migrate
 from tests.support.postgres_proxy import PostgresProxy, postgres_proxy
 
 __all__ = ["ServerMode", "start_counted", "start_server_mode"]
@@ -28,7 +27,7 @@ class ServerMode:
 
 def start_server_mode(harness: Harness, people: int, database: str | None = None, processes: int = 1) -> ServerMode:
     """Start an engine of some processes on an empty database (or on `database`) and register people."""
-    url = database or _create_database(harness)
+    url = database or harness.create_database()
     engine = harness.new_engine(**_settings(url, harness.redis.url), ENGINE_PROCESSES=str(processes))
     if processes > 1:
         _wait_for_processes(engine, processes)
@@ -41,12 +40,6 @@ def _wait_for_processes(engine: Process, count: int) -> None:
     """Wait until all processes accept connections, and have loaded what a first chat needs."""
     wait_until(lambda: engine.log.read_text().count("action=process.listens") == count, "the processes", interval=0.1)
     wait_until(lambda: engine.log.read_text().count("action=tools.up") == count, "their tools", interval=0.1)
-
-
-def _create_database(harness: Harness) -> str:
-    url = harness.postgres.create_database()
-    asyncio.run(migrate(url))
-    return url
 
 
 def _settings(database: str, redis: str) -> Mapping[str, Any]:
@@ -62,7 +55,7 @@ def _settings(database: str, redis: str) -> Mapping[str, Any]:
 @contextmanager
 def start_counted(harness: Harness, people: int) -> Iterator[tuple[ServerMode, PostgresProxy]]:
     """Start an engine whose statements pass through a proxy, which lists them as `executed`."""
-    url = _create_database(harness)
+    url = harness.create_database()
     with _proxy_in_thread(url) as (proxy, through):
         yield start_server_mode(harness, people, through), proxy
 

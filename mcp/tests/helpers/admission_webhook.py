@@ -57,7 +57,7 @@ async def admission_webhook(namespace: KubeNamespace, mutate: Mutation, folder: 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"https://127.0.0.1:{server.server_address[1]}/"
     hook = _configuration(namespace.name, url, certificate)
     try:

@@ -33,7 +33,7 @@ def serve_charts(binary: str, folder: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
     url = f"http://127.0.0.1:{server.server_port}"
     subprocess.run([binary, "repo", "index", str(folder), "--url", url], check=True, capture_output=True, timeout=60)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield url

@@ -76,7 +76,7 @@ async def metrics_server(client: KubeClient, folder: Path) -> AsyncIterator[Metr
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*make_certificate(folder))
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     port = server.server_address[1]
     spec: JsonObject = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}
     await client.send(json_request("POST", SERVICES, {"metadata": {"name": "metrics"}, "spec": spec}))

@@ -132,7 +132,7 @@ def answering(status: int, body: str) -> Iterator[tuple[str, list[str]]]:
             """Keep the test's output free of requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/prom/", headers

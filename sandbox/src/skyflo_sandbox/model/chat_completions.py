@@ -126,8 +126,8 @@ class Reply:
 
     @property
     def usage(self) -> JsonObject:
-        quote_person = len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.calls)
-        completion = -(-quote_person // 4)
+        characters = len(self.text) + sum(len(call.name) + len(call.arguments) for call in self.calls)
+        completion = -(-characters // 4)
         total = self.prompt_tokens + completion
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": completion, "total_tokens": total}
 

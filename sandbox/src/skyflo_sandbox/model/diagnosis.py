@@ -316,5 +316,5 @@ def _container_state(status: JsonObject) -> str:
         "running": lambda: "running again",
     }
     return next(
-        (describe_failure() for key, describe_failure in states.items() if object_at(status, "state", key)), "unknown"
+        (describe() for key, describe in states.items() if object_at(status, "state", key)), "unknown"
     )

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -12,9 +13,11 @@ from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.recorder import MigrationRecorder
 from tortoise.migrations.schema_editor import BaseSchemaEditor
+from tortoise.migrations.schema_generator.state import State
 from tortoise.transactions import in_transaction
 
 from src.api.adapters.store.errors import DRIVER_ERRORS, translate_error
+from src.api.adapters.store.migration_state import create_state
 from src.api.adapters.store.sqlite_rebuild import IndexPreservingSqliteEditor
 from src.api.config.database import APP, is_postgres, sqlite_path, tortoise_config
 from src.api.utils.file_lock import locked
@@ -37,9 +40,8 @@ _EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 't
 async def migrate(url: str) -> list[str]:
     """Apply all missing migrations and return their names.
 
-    They run in one transaction, including their record. Processes that start at once wait for each other. What Tortoise built to
-    apply them (all models anew for each migration, in reference cycles) is collected at once: 40 MB that the imports after it
-    use, instead of new memory.
+    They run in one transaction, including their record. Processes that start at once wait for each other. What
+    Tortoise built for them, in reference cycles, is collected at once instead of staying in the process for long.
     """
 
     async def run(executor: "_Executor") -> list[str]:
@@ -106,6 +108,18 @@ class _Executor(MigrationExecutor):
     def __init__(self, connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]]) -> None:
         super().__init__(connection, apps)
         self.recorder = self.loader.recorder = _Recorder(connection)
+
+    async def _project_state(self, applied: set[MigrationKey], *, upto: MigrationKey | None = None) -> State:
+        """Build the models as of the applied migrations."""
+        connections = {
+            label: app.get("default_connection", "default") for label, app in self.loader.apps_config.items()
+        }
+        state = create_state(connections)
+        for key in takewhile(lambda key: key != upto, self._full_plan()):
+            migration = self.loader.graph.nodes[key]
+            if key in applied and migration is not None:
+                await migration.apply(state, dry_run=True, schema_editor=None)
+        return state
 
     async def missing(self) -> list[str]:
         return [step.migration.name for step in await self.plan()]

@@ -252,8 +252,8 @@ def format_pull_duration(seconds: float) -> str:
 
 def _format_back_off(seconds: float) -> str:
     """Format whole seconds as Go does: `40s`, `5m0s`."""
-    parse_count = round(seconds)
-    return f"{parse_count}s" if parse_count < 60 else f"{parse_count // 60}m{parse_count % 60}s"
+    whole = round(seconds)
+    return f"{whole}s" if whole < 60 else f"{whole // 60}m{whole % 60}s"
 
 
 def _not_found_message(image: str) -> str:

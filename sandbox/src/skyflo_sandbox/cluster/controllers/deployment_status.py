@@ -111,12 +111,12 @@ def update_paused(deployment: JsonObject, now: str) -> JsonObject:
 def _build_condition(
     before: JsonObject | None, type_: str, value: str, reason: str, message: str, now: str
 ) -> JsonObject:
-    json_equal = before is not None and before.get("status") == value
+    is_same_value = before is not None and before.get("status") == value
     return {
         "type": type_,
         "status": value,
         "lastUpdateTime": now,
-        "lastTransitionTime": text_at(before, "lastTransitionTime") if json_equal else now,
+        "lastTransitionTime": text_at(before, "lastTransitionTime") if is_same_value else now,
         "reason": reason,
         "message": message,
     }

@@ -22,13 +22,13 @@ _NOT_COPIED = {
 def find_new_replica_set(deployment: JsonObject, replica_sets: list[JsonObject]) -> JsonObject | None:
     """Return the oldest ReplicaSet that has the Deployment's template."""
     wanted = object_at(deployment, "spec", "template")
-    json_equal = [
+    same_template = [
         each
         for each in replica_sets
         if _comparable_template(object_at(each, "spec", "template")) == _comparable_template(wanted)
     ]
     return min(
-        json_equal,
+        same_template,
         key=lambda each: (epoch_seconds(text_at(each, "metadata", "creationTimestamp")), name_of(each)),
         default=None,
     )

@@ -110,11 +110,11 @@ def _rejection_reason(pod: JsonObject, node: JsonObject, node_pods: list[JsonObj
 def _least_loaded_node(pod: JsonObject, names: list[str], pods_by_node: dict[str, list[JsonObject]]) -> str:
     """Return the node with the fewest pods of the same owner, then with the fewest pods."""
     owner = text_at(controller_of(pod), "uid")
-    json_equal = {
+    of_same_owner = {
         name: sum(1 for each in pods_by_node[name] if owner and text_at(controller_of(each), "uid") == owner)
         for name in names
     }
-    return min(names, key=lambda name: (json_equal[name], len(pods_by_node[name]), name))
+    return min(names, key=lambda name: (of_same_owner[name], len(pods_by_node[name]), name))
 
 
 def quantity_or_zero(text: str) -> Decimal:

@@ -207,7 +207,7 @@ def test_long_ids_are_shortened_consistently_for_hosts_with_a_limit() -> None:
     assert body["messages"][0]["content"] is None
 
 
-TAGGED = "  <think>First the 💀 events</think>\n\n<think>, then 😀</think>Fine <think> a < b </think>."
+TAGGED = "  <think>First İ, the 💀 events</THINK>\n\n<Think>, then 😀</think>Fine <think> a < b </think>."
 
 
 @given(data=st.data())
@@ -221,7 +221,7 @@ def test_thinking_does_not_depend_on_how_the_text_is_split(data: st.DataObject) 
     chunks += answer.rest()
     thought = "".join(chunk.text for chunk in chunks if isinstance(chunk, ThinkingDelta))
     said = "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta))
-    assert (thought, said) == ("First the 💀 events, then 😀", "Fine <think> a < b </think>.")
+    assert (thought, said) == ("First İ, the 💀 events, then 😀", "Fine <think> a < b </think>.")
     state = answer.state("host/model")
     assert state is not None
     assert state.message == {"content": TAGGED}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, field
+from string import ascii_lowercase, ascii_uppercase
 
 from src.api.ports import ModelChunk, TextDelta, TextWasThinking, ThinkingDelta
 from src.api.utils.text import clean, join_characters
@@ -32,6 +33,10 @@ _END_OF_THINKING = re.compile("</(?:seed:|mm:)?think(?:ing)?>|\\[/think\\]|\u25c
 """Ends that are recognised without a beginning: some chat templates write the beginning into the prompt."""
 
 _OPENINGS = (*_TAGS, *_MARKERS_OF_TEXT)
+_LOWER_CASE = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""Keeps the length of every text, as `str.lower` does not."""
+_BEGINNING = re.compile("[<\\[\u25c1]")
+"""With what every tag begins."""
 _SPLIT_END = re.compile("(?:[\ud800-\udbff]|[\udc80-\udcff]{1,3})\\Z")
 
 
@@ -107,14 +112,14 @@ class ThinkingTags:
         return True
 
     def _in_thinking(self, end: str, is_last: bool) -> Generator[ModelChunk, None, bool]:
-        at = self._pending.lower().find(end)
+        at = self._pending.translate(_LOWER_CASE).find(end)
         if at >= 0:
             thinking, self._pending = self._pending[:at], self._pending[at + len(end) :]
             self._end = None
             if thinking:
                 yield ThinkingDelta(thinking)
             return True
-        kept = 0 if is_last else _length_of_open_end(self._pending.lower(), (end,))
+        kept = 0 if is_last else _length_of_open_end(self._pending, (end,))
         thinking, self._pending = self._pending[: len(self._pending) - kept], self._pending[len(self._pending) - kept :]
         if thinking:
             yield ThinkingDelta(thinking)
@@ -128,7 +133,7 @@ class ThinkingTags:
             yield TextWasThinking()
             self._pending, self.seen, self._at_start = self._pending[found.end() :], True, True
             return True
-        kept = 0 if is_last or self.seen else _length_of_open_end(self._pending.lower(), _TAGS.values())
+        kept = 0 if is_last or self.seen else _length_of_open_end(self._pending, _TAGS.values())
         text, self._pending = self._pending[: len(self._pending) - kept], self._pending[len(self._pending) - kept :]
         if text:
             yield TextDelta(text)
@@ -136,6 +141,12 @@ class ThinkingTags:
 
 
 def _length_of_open_end(text: str, tags: Collection[str]) -> int:
-    """Return how many characters at the end of the text may be the beginning of one of these tags."""
-    longest = min(len(text), max(map(len, tags)) - 1)
-    return next((n for n in range(longest, 0, -1) if any(tag.startswith(text[-n:]) for tag in tags)), 0)
+    """Return how many characters at the end of the text may be the beginning of one of these tags, in any case."""
+    if _BEGINNING.search(text) is None:
+        return 0
+    longest = max(map(len, tags)) - 1
+    for beginning in _BEGINNING.finditer(text, max(0, len(text) - longest)):
+        end = text[beginning.start() :].translate(_LOWER_CASE)
+        if any(tag.startswith(end) for tag in tags):
+            return len(end)
+    return 0

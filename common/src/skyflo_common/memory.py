@@ -15,7 +15,7 @@ def keep_imports() -> None:
     through it again would hold up the event loop, the engine's for a quarter of a second. Only the first call in a
     process has an effect.
     """
-    if not gc.get_freeze_count():
+    if gc.get_threshold() != COLLECT_AFTER:  # what is kept can't tell: counting that takes as long as a collection
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)  # the start may have asked for fewer collections

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.support.api_user import ApiUser
 from tests.support.app import RunningApp, make_settings, run_app, serve_on_port
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
+from tests.support.plain_http import plain_client
 from tests.support.scripted_model import ScriptedModel
-from tests.support.waiting import PATIENCE
 
 __all__ = ["EngineHarness", "open_engine_harness"]
 
@@ -45,6 +43,6 @@ async def open_engine_harness(
     async with (
         run_app(settings) as app,
         serve_on_port(app.app) as address,
-        httpx.AsyncClient(base_url=address, timeout=PATIENCE) as client,
+        plain_client(address) as client,
     ):
         yield EngineHarness(app, ApiUser(client), counting, model)

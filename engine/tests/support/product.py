@@ -10,12 +10,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 from pydantic import JsonValue
 
 from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
+from tests.support.plain_http import plain_client
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
@@ -73,7 +73,7 @@ class UpProcess:
     @asynccontextmanager
     async def open_user(self) -> AsyncIterator[ApiUser]:
         """Yield the local user of this machine."""
-        async with httpx.AsyncClient(base_url=f"{self.address}/api/v1", timeout=PATIENCE) as client:
+        async with plain_client(f"{self.address}/api/v1") as client:
             yield ApiUser(client)
 
     async def readiness(self) -> dict[str, dict[str, str]]:

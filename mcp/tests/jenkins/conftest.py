@@ -9,12 +9,20 @@ from jenkins_controller import BRANCHES, FOLDER, Controller, Job
 from jenkins_server import serve_jenkins
 from tool_client import open_tool_client, settings_for
 
+from skyflo_tools.jenkins import queue
+
 PARAMETERS = [
     {"name": "VERSION", "type": "StringParameterDefinition", "default": "1"},
     {"name": "ENV", "type": "ChoiceParameterDefinition", "default": "dev", "choices": ["dev", "prod"]},
     {"name": "KEY", "type": "PasswordParameterDefinition", "default": ""},
     {"name": "bundle.txt", "type": "FileParameterDefinition"},
 ]
+
+
+@pytest.fixture(autouse=True)
+def ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the stand-in for the state of an item or a build without long pauses."""
+    monkeypatch.setattr(queue, "STEP_SECONDS", 0.02)
 
 
 @pytest.fixture

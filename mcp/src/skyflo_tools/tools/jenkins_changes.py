@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skyflo_tools.change_result import ChangeResult
 from skyflo_tools.errors import InvalidArguments, NoDifference, StalePreview, ToolFailure
-from skyflo_tools.jenkins import models
+from skyflo_tools.jenkins import models, queue
 from skyflo_tools.jenkins.client import JenkinsClient, JenkinsUnreachable
 from skyflo_tools.jenkins.connect import open_jenkins
 from skyflo_tools.jenkins.parameters import BuildValues, choose_values
@@ -260,7 +260,7 @@ async def _follow_stop(arguments: StopArguments, result: ChangeResult, call: Cal
                 text = f"the build has ended: {build.state}" if not build.building else "the build still runs"
                 if not build.building:
                     break
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(queue.STEP_SECONDS)
     return result.model_copy(update={"report": [text]})
 
 

@@ -315,6 +315,4 @@ def _container_state(status: JsonObject) -> str:
         "terminated": lambda: text_at(status, "state", "terminated", "reason") or "ended",
         "running": lambda: "running again",
     }
-    return next(
-        (describe() for key, describe in states.items() if object_at(status, "state", key)), "unknown"
-    )
+    return next((describe() for key, describe in states.items() if object_at(status, "state", key)), "unknown")

@@ -1,7 +1,7 @@
 """Run benchmarks, print their results, and write bench/results.json and docs/performance.md.
 
 `python -m bench [--only NAME ...]`. Each benchmark has a time limit, and no process outlives the run. With
-`--against CHECKOUT`, each one also measures the engine of that checkout, and its figures are printed beside these.
+`--against CHECKOUT`, each one also measures the engine of that checkout, and its figures are printed next to these.
 """
 
 import argparse

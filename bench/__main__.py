@@ -109,12 +109,11 @@ def _compare(chosen: Sequence[str], checkout: Path) -> int:
     failed = False
     with Harness() as ours, Harness(checkout) as theirs:
         for name in chosen:
-            runs = [
-                (harness, _run(name, harness, time.monotonic() + MAX_BENCHMARK_SECONDS))
-                for harness in (theirs, ours, ours, theirs)
-            ]
-            failed |= any(result.error for _, result in runs)
-            here, there = (_median_figures([run for of, run in runs if of is harness]) for harness in (ours, theirs))
+            runs: dict[Harness, list[BenchmarkResult]] = {ours: [], theirs: []}
+            for harness in (theirs, ours, ours, theirs):
+                runs[harness].append(_run(name, harness, time.monotonic() + MAX_BENCHMARK_SECONDS))
+            failed |= any(result.error for result in [*runs[ours], *runs[theirs]])
+            here, there = _median_figures(runs[ours]), _median_figures(runs[theirs])
             for figure in (each for each in here if each in there):
                 ratio = f"ratio {here[figure] / there[figure]:.2f}" if there[figure] else ""
                 sys.stdout.write(f"= {figure}: {here[figure]:.4g}, there {there[figure]:.4g} {ratio}\n")

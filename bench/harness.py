@@ -1,7 +1,5 @@
 """Start the processes that benchmarks need, each on first use, and end them with the harness."""
 
-import os
-import subprocess
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Self
 
 from bench.client import Client
 from bench.health_probe import Probe
-from bench.processes import ROOT, Process, find_python, start_process, wait_until
+from bench.processes import ROOT, Process, start_process, wait_until
 from bench.text import SCRIPT
 from tests.support import services
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
@@ -159,9 +157,11 @@ class Harness:
     def create_database(self) -> str:
         """Create a PostgreSQL database with the tables of the engines' version. Returns its URL."""
         url = self.postgres.create_database()
-        environment = {**os.environ, "SKYFLO_ENV_FILE": "", "POSTGRES_DATABASE_URL": url}
-        command = [find_python(self._checkout), "-m", "src.api.migrate", "upgrade"]
-        subprocess.run(command, cwd=self._checkout / "engine", env=environment, check=True, stdout=subprocess.DEVNULL)
+        environment = {"SKYFLO_ENV_FILE": "", "POSTGRES_DATABASE_URL": url}
+        migration = self._start("migration", "src.api.migrate", ["upgrade"], 0, environment, self._checkout)
+        wait_until(lambda: migration.popen.poll() is not None, "the migrations")
+        if migration.popen.returncode:
+            raise RuntimeError(f"the migrations failed:\n{migration.read_log()}")
         return url
 
     def _start(

@@ -7,11 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.processes import Process
+from bench.processes import ROOT, Process
 
 __all__ = ["Probe"]
 
@@ -28,9 +27,7 @@ class Probe:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "bench.health_probe", *self._ports]
-        self._process = subprocess.Popen(
-            command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.take()
         return self
 

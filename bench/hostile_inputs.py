@@ -7,12 +7,11 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from bench.harness import API, CHAT
-from bench.processes import Process
+from bench.processes import ROOT, Process
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 
 __all__ = ["HOSTILE_SCRIPT", "INPUTS", "SERVERS"]
@@ -22,7 +21,7 @@ LIMIT = 1_048_576
 """The longest body that the engine reads (`MAX_BODY_BYTES`)."""
 TIMEOUT_SECONDS = 60
 LARGE = 10_000_000
-ENGINE = Path(__file__).parents[1] / "engine"
+ENGINE = ROOT / "engine"
 
 _TOOL_CASES = ("HugeText", "Repetitive", "ManyBlocks", "MostNumbers", "Blobs", "SlowPattern", "Deep", "Flood")
 _LIST_CASES = ("HugeList", "HugeTool", "EndlessPages", "DeepList", "Schemas", "Storm")

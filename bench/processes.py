@@ -15,7 +15,6 @@ __all__ = [
     "ROOT",
     "START_TIMEOUT",
     "Process",
-    "find_python",
     "read_cpu_seconds",
     "read_resident_memory",
     "start_process",
@@ -98,7 +97,7 @@ def start_process(
     """Start `python ... -m module arguments` of a checkout in a new process group, without waiting for it."""
     variables = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ} | dict(environment)
     flags, _, module = module.rpartition(" ")
-    command = [find_python(checkout), *flags.split(), "-m", module, *arguments]
+    command = [_find_python(checkout), *flags.split(), "-m", module, *arguments]
     with log.open("wb") as output:
         popen = subprocess.Popen(
             command,
@@ -112,7 +111,7 @@ def start_process(
     return Process(name, popen, port, log)
 
 
-def find_python(checkout: Path) -> str:
+def _find_python(checkout: Path) -> str:
     """Return the interpreter of a checkout: this one, or that of the environment which `make env` has made there."""
     return sys.executable if checkout == ROOT else str(checkout / ".venv" / "bin" / "python")
 

@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import LiteralString
 
 import httpx
 import psycopg
 
+from bench.processes import ROOT
 from bench.report import describe_machine
 from bench.soak_people import Person, Record, is_over
 from bench.soak_report import format_soak, replace_section
@@ -29,7 +29,6 @@ from bench.soak_site import SoakSite, open_site
 
 __all__ = ["main"]
 
-ROOT = Path(__file__).parents[1]
 SAMPLE_SECONDS = 5.0
 WARM_UP_SECONDS = 300.0
 """Seconds before memory is sampled, at most a quarter of the soak: until then most kinds of faults have come once, and

@@ -1,12 +1,12 @@
 """Test the health check of the images against a real server."""
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from skyflo_common.healthcheck import find_problem, main
+from tests.support.http_threads import serve_in_thread
 
 
 class Health(BaseHTTPRequestHandler):
@@ -25,12 +25,9 @@ class Health(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Health) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    server = HTTPServer(("127.0.0.1", 0), Health)
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_answer_200_is_healthy(url: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from tests.cli.conftest import HOSTILE_TEXT
 from tests.support.counting_process import CountingProcess
-from tests.support.engines import EngineFactory, EngineProcess, loopback
+from tests.support.engines import EngineFactory, EngineProcess
+from tests.support.loopback import loopback
 from tests.support.terminal import Shell
 
 PROMPT = "[l]eave waiting"

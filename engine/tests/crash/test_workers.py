@@ -13,7 +13,8 @@ from tests.support.client import FollowedRun, RetryingClient
 from tests.support.counting_process import CountingProcess
 from tests.support.crash_scenarios import ScenarioContext, check_invariants
 from tests.support.crash_script import SLOW_REQUEST, SLOW_TEXT, change_request
-from tests.support.engines import EngineFactory, EngineProcess, loopback
+from tests.support.engines import EngineFactory, EngineProcess
+from tests.support.loopback import loopback
 from tests.support.reducer import reduce
 from tests.support.scripted_model import ScriptedModel
 from tests.support.services import RedisServer

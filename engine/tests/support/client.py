@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.support.engines import EngineProcess, loopback
+from tests.support.engines import EngineProcess
+from tests.support.loopback import loopback
 from tests.support.waiting import PATIENCE
 
 __all__ = ["FollowedRun", "RetryingClient", "raise_if_unavailable"]

@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.api_user import ApiUser
 from tests.support.app import RunningApp, make_settings, run_app, serve_on_port
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
-from tests.support.plain_http import plain_client
+from tests.support.loopback import loopback_async
 from tests.support.scripted_model import ScriptedModel
 
 __all__ = ["EngineHarness", "open_engine_harness"]
@@ -43,6 +43,6 @@ async def open_engine_harness(
     async with (
         run_app(settings) as app,
         serve_on_port(app.app) as address,
-        plain_client(address) as client,
+        loopback_async(address) as client,
     ):
         yield EngineHarness(app, ApiUser(client), counting, model)

@@ -18,18 +18,14 @@ from queue import Empty, Queue
 import httpx
 
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
+from tests.support.loopback import loopback
 from tests.support.services import PROJECT, PostgresServer, free_port
 from tests.support.waiting import PATIENCE
 
-__all__ = ["LEASE", "SWEEP", "EngineFactory", "EnginePool", "EngineProcess", "loopback", "open_engine_pool"]
+__all__ = ["LEASE", "SWEEP", "EngineFactory", "EnginePool", "EngineProcess", "open_engine_pool"]
 
 LEASE = 2
 SWEEP = 1
-
-
-def loopback() -> httpx.Client:
-    """Return a loopback client that reads no environment, which pytest changes while other threads run."""
-    return httpx.Client(verify=False, trust_env=False, timeout=PATIENCE)  # noqa: S501 - nothing is encrypted here
 
 
 class EnginePool:

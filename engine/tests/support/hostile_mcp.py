@@ -111,7 +111,7 @@ def serve_http(protocol: Protocol) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     sys.stdout.write(json.dumps({"port": server.server_port}) + "\n")
     sys.stdout.flush()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()
     os._exit(0)
 

@@ -1,13 +1,14 @@
 """An OTLP receiver for tests: keeps the spans that processes send by HTTP."""
 
 import gzip
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.http_threads import serve_in_thread
 
 __all__ = ["OtlpReceiver", "ReceivedSpan", "otlp_receiver"]
 
@@ -72,10 +73,7 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
         def log_message(self, *_: object) -> None:
             """Write no log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        received.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.url = f"http://127.0.0.1:{server.server_port}"
+    with serve_in_thread(server):
         yield received
-        server.shutdown()
-        thread.join()

@@ -14,7 +14,8 @@ from typing import cast
 import httpx
 
 from tests.support.client import FollowedRun, RetryingClient
-from tests.support.engines import EngineProcess, loopback
+from tests.support.engines import EngineProcess
+from tests.support.loopback import loopback
 from tests.support.product import ENGINE
 from tests.support.services import free_port
 from tests.support.waiting import PATIENCE, wait_until

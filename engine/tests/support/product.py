@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
+from tests.support.loopback import loopback_async
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
-from tests.support.plain_http import plain_client
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
@@ -73,7 +73,7 @@ class UpProcess:
     @asynccontextmanager
     async def open_user(self) -> AsyncIterator[ApiUser]:
         """Yield the local user of this machine."""
-        async with plain_client(f"{self.address}/api/v1") as client:
+        async with loopback_async(f"{self.address}/api/v1") as client:
             yield ApiUser(client)
 
     async def readiness(self) -> dict[str, dict[str, str]]:

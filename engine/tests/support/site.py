@@ -8,7 +8,8 @@ from typing import Any, cast
 from tests.support.client import FollowedRun, RetryingClient
 from tests.support.counting_process import CountingProcess
 from tests.support.crash_scenarios import ScenarioContext, check_invariants
-from tests.support.engines import EngineProcess, loopback
+from tests.support.engines import EngineProcess
+from tests.support.loopback import loopback
 from tests.support.tcp_proxy import TcpProxy
 
 __all__ = ["Site", "read_health"]

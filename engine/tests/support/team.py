@@ -9,7 +9,7 @@ from src.api.schemas.query import Scalar
 from src.api.schemas.records import User
 from tests.support.api_user import ApiUser
 from tests.support.app import log_in, register_user
-from tests.support.plain_http import plain_client
+from tests.support.loopback import loopback_async
 
 __all__ = ["Team"]
 
@@ -23,7 +23,7 @@ class Team:
         self._ids: dict[str, str] = {}
 
     async def add(self, name: str, role: str = "member", kubernetes: str | None = None, *groups: str) -> None:
-        async with plain_client(self._address) as client:
+        async with loopback_async(self._address) as client:
             made = await register_user(client, f"{name}@example.org", full_name=name)
         self._ids[name] = str(made["id"])
         await self.change(name, role=role, kubernetes_user=kubernetes, kubernetes_groups=json.dumps(groups))
@@ -37,7 +37,7 @@ class Team:
     @asynccontextmanager
     async def open_user(self, name: str) -> AsyncIterator[ApiUser]:
         """Sign in as this member and yield the API user."""
-        async with plain_client(self._address) as client:
+        async with loopback_async(self._address) as client:
             token = await log_in(client, f"{name}@example.org")
             client.headers["Authorization"] = f"Bearer {token}"
             yield ApiUser(client)

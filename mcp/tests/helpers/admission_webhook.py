@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from skyflo_common.jsontypes import JsonObject, JsonValue
 from skyflo_tools.kubernetes.client import ApiRequest, json_request
+from tests.support.http_threads import serve_in_thread
 from tests.support.waiting import eventually
 
 HOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -57,17 +58,15 @@ async def admission_webhook(namespace: KubeNamespace, mutate: Mutation, folder: 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"https://127.0.0.1:{server.server_address[1]}/"
     hook = _configuration(namespace.name, url, certificate)
-    try:
-        await namespace.client.send(json_request("POST", HOOKS, hook))
-        await eventually(is_active, what="the API server's first call of the webhook")
-        yield
-    finally:
-        await namespace.client.send(ApiRequest("DELETE", f"{HOOKS}/{namespace.name}"))
-        server.shutdown()
-        server.server_close()
+    with serve_in_thread(server):
+        try:
+            await namespace.client.send(json_request("POST", HOOKS, hook))
+            await eventually(is_active, what="the API server's first call of the webhook")
+            yield
+        finally:
+            await namespace.client.send(ApiRequest("DELETE", f"{HOOKS}/{namespace.name}"))
 
 
 def _configuration(name: str, url: str, certificate: Path) -> JsonObject:

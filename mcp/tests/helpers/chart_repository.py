@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +9,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from helm_releases import CHARTS
+
+from tests.support.http_threads import serve_in_thread
 
 VERSIONS = ("0.1.0", "0.2.0")
 
@@ -33,13 +34,10 @@ def serve_charts(binary: str, folder: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
     url = f"http://127.0.0.1:{server.server_port}"
     subprocess.run([binary, "repo", "index", str(folder), "--url", url], check=True, capture_output=True, timeout=60)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
     try:
-        yield url
+        with serve_in_thread(server):
+            yield url
     finally:
-        server.shutdown()
-        server.server_close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from admission_webhook import make_certificate
 from skyflo_common.jsontypes import JsonObject, JsonValue
 from skyflo_tools.errors import ToolFailure
 from skyflo_tools.kubernetes.client import ApiRequest, KubeClient, json_request
+from tests.support.http_threads import serve_in_thread
 from tests.support.waiting import eventually
 
 GROUP, VERSION = "metrics.k8s.io", "metrics.k8s.io/v1beta1"
@@ -76,11 +76,8 @@ async def metrics_server(client: KubeClient, folder: Path) -> AsyncIterator[Metr
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*make_certificate(folder))
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     port = server.server_address[1]
     spec: JsonObject = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}
-    await client.send(json_request("POST", SERVICES, {"metadata": {"name": "metrics"}, "spec": spec}))
-    await client.send(json_request("POST", API_SERVICES, _registration(port)))
 
     async def is_served() -> bool:
         try:
@@ -88,14 +85,15 @@ async def metrics_server(client: KubeClient, folder: Path) -> AsyncIterator[Metr
         except ToolFailure:
             return False
 
-    try:
-        await eventually(is_served, what="the metrics API")
-        yield figures
-    finally:
-        await client.send(ApiRequest("DELETE", f"{API_SERVICES}/v1beta1.{GROUP}"))
-        await client.send(ApiRequest("DELETE", f"{SERVICES}/metrics"))
-        server.shutdown()
-        server.server_close()
+    with serve_in_thread(server):
+        await client.send(json_request("POST", SERVICES, {"metadata": {"name": "metrics"}, "spec": spec}))
+        await client.send(json_request("POST", API_SERVICES, _registration(port)))
+        try:
+            await eventually(is_served, what="the metrics API")
+            yield figures
+        finally:
+            await client.send(ApiRequest("DELETE", f"{API_SERVICES}/v1beta1.{GROUP}"))
+            await client.send(ApiRequest("DELETE", f"{SERVICES}/metrics"))
 
 
 def _registration(port: int) -> JsonObject:

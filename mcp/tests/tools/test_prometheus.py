@@ -1,6 +1,5 @@
 """The Prometheus tools ask a real server, and say what is left out, what is broken and what can't be reached."""
 
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from skyflo_common.jsontypes import JsonObject, objects_at
 from skyflo_tools.prometheus.models import Sample
 from skyflo_tools.prometheus.summaries import summarize
 from skyflo_tools.tools import prometheus_queries, prometheus_state
+from tests.support.http_threads import serve_in_thread
 from tests.support.waiting import eventually
 
 
@@ -132,13 +132,8 @@ def answering(status: int, body: str) -> Iterator[tuple[str, list[str]]]:
             """Keep the test's output free of requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with serve_in_thread(server):
         yield f"http://127.0.0.1:{server.server_port}/prom/", headers
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.promise("secrets")

@@ -33,6 +33,7 @@ _END_OF_THINKING = re.compile("</(?:seed:|mm:)?think(?:ing)?>|\\[/think\\]|\u25c
 """Ends that are recognised without a beginning: some chat templates write the beginning into the prompt."""
 
 _OPENINGS = (*_TAGS, *_MARKERS_OF_TEXT)
+_LONGEST_END = max(map(len, _TAGS.values()))
 _LOWER_CASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 """Keeps the length of every text, as `str.lower` does not."""
 _BEGINNING = re.compile("[<\\[\u25c1]")
@@ -142,10 +143,7 @@ class ThinkingTags:
 
 def _length_of_open_end(text: str, tags: Collection[str]) -> int:
     """Return how many characters at the end of the text may be the beginning of one of these tags, in any case."""
-    if _BEGINNING.search(text) is None:
-        return 0
-    longest = max(map(len, tags)) - 1
-    for beginning in _BEGINNING.finditer(text, max(0, len(text) - longest)):
+    for beginning in _BEGINNING.finditer(text, max(0, len(text) - _LONGEST_END + 1)):
         end = text[beginning.start() :].translate(_LOWER_CASE)
         if any(tag.startswith(end) for tag in tags):
             return len(end)

@@ -1,4 +1,4 @@
-"""Keep the models as of each migration, without building all of them anew for each operation as Tortoise does.
+"""Keep the models as of each migration, without building all of them for each operation as Tortoise does.
 
 With an empty database that took longer than the rest of the engine's start: 47 operations, 20 models, and for each of
 those its filters and queries, which no migration uses. So the models of a migration can't query.

@@ -1,6 +1,5 @@
 """Apply and undo Tortoise's migrations in one transaction, with the same files for SQLite and PostgreSQL."""
 
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import takewhile
@@ -40,8 +39,7 @@ _EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 't
 async def migrate(url: str) -> list[str]:
     """Apply all missing migrations and return their names.
 
-    They run in one transaction, including their record. Processes that start at once wait for each other. What
-    Tortoise built for them, in reference cycles, is collected at once instead of staying in the process for long.
+    They run in one transaction, including their record. Processes that start at once wait for each other.
     """
 
     async def run(executor: "_Executor") -> list[str]:
@@ -49,10 +47,7 @@ async def migrate(url: str) -> list[str]:
         await executor.migrate(direction="forward")
         return names
 
-    applied = await _run_exclusively(url, run)
-    if applied:
-        gc.collect()
-    return applied
+    return await _run_exclusively(url, run)
 
 
 async def downgrade(url: str, to: str | None = None) -> list[str]:
@@ -110,14 +105,16 @@ class _Executor(MigrationExecutor):
         self.recorder = self.loader.recorder = _Recorder(connection)
 
     async def _project_state(self, applied: set[MigrationKey], *, upto: MigrationKey | None = None) -> State:
-        """Build the models as of the applied migrations."""
+        """Build the models as of the applied migrations, to which more are applied. Undoing some builds its own."""
         connections = {
             label: app.get("default_connection", "default") for label, app in self.loader.apps_config.items()
         }
         state = create_state(connections)
         for key in takewhile(lambda key: key != upto, self._full_plan()):
-            migration = self.loader.graph.nodes[key]
-            if key in applied and migration is not None:
+            if key in applied:
+                migration = self.loader.graph.nodes[key]
+                if migration is None:
+                    raise ValueError(f"the migration {key.name} was applied, but its file is missing")
                 await migration.apply(state, dry_run=True, schema_editor=None)
         return state
 

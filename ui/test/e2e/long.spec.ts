@@ -32,6 +32,7 @@ test('reads older messages above what is read, which keeps its place', async () 
   await log.hover()
   while (await log.evaluate((box) => box.scrollTop > 600)) await page.mouse.wheel(0, -400)
   const older = await asked
+  await settled(page)
   const before = await topRow(page)
   await older.continue()
   await page.waitForFunction((height) => (document.querySelector('[role=log]')?.scrollHeight ?? 0) > height, before.height)
@@ -52,16 +53,17 @@ const topRow = (page: Page) =>
 const topOf = (page: Page, row: string): Promise<number> =>
   page.locator(`[data-row="${row}"]`).evaluate((element) => element.getBoundingClientRect().top)
 
-/** Wait until ten frames in a row left the height as it was: rows are measured when they are shown. */
+/** Wait until ten frames in a row left height and place as they were: rows are measured when they are shown, and wheels arrive late. */
 const settled = (page: Page) =>
   page.evaluate(
     () =>
       new Promise<void>((done) => {
-        let [same, last] = [0, 0]
+        let [same, last] = [0, '']
         const look = () => {
-          const height = document.querySelector('[role=log]')?.scrollHeight ?? 0
-          same = height === last ? same + 1 : 0
-          last = height
+          const box = document.querySelector('[role=log]')
+          const now = `${box?.scrollHeight} ${box?.scrollTop}`
+          same = now === last ? same + 1 : 0
+          last = now
           if (same < 10) requestAnimationFrame(look)
           else done()
         }

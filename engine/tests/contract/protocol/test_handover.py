@@ -22,6 +22,7 @@ from src.api.services.runs.worker import Worker
 from src.api.services.streaming.journal import Journal
 from src.api.services.streaming.watcher import RunWatcher
 from src.api.utils.ids import Uuid7
+from tests.support.core_harness import FakeToolServer, open_core_harness
 from tests.support.rows import row
 from tests.support.store_writes import insert_record
 from tests.support.waiting import PATIENCE, eventually
@@ -150,6 +151,29 @@ async def test_stopping_worker_releases_a_run_once_its_change_has_ended(store: T
     assert held == [True], "the result of the change may still arrive here"
     assert (await _read(store)).lease_until == RELEASED
     assert offered[-1] == "r"
+
+
+@pytest.mark.promise("recovery", "once")
+async def test_change_that_starts_while_its_process_stops_is_made(
+    store: TortoiseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process stops between the transaction that starts the change and its request to the tool server."""
+    tools, transaction, starting = FakeToolServer(store), store.transaction, asyncio.Event()
+
+    async def notice(body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
+        if body.__qualname__.startswith("Ledger._start."):
+            starting.set()
+        return await transaction(body, upkeep=upkeep)
+
+    monkeypatch.setattr(store, "transaction", notice)
+    async with open_core_harness(store, LocalBus(CLOCK), CLOCK, tools) as first:
+        run_id, (call,) = await first.chat_until_rest("change it")
+        await first.decide(call)
+        await starting.wait()
+    async with open_core_harness(store, LocalBus(CLOCK), CLOCK, tools, sweep_interval=0.01) as second:
+        assert (await second.until(run_id, "completed")).restarts == 0
+        assert [each.status for each in await second.calls(run_id)] == ["completed"]
+    assert (tools.effects, tools.violations) == ({call: 1}, [])
 
 
 async def test_stop_does_not_wait_for_ever_for_a_change(store: TortoiseStore) -> None:

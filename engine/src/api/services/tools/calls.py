@@ -17,12 +17,13 @@ from src.api.schemas.events import (
 )
 from src.api.schemas.policy import BY_POLICY
 from src.api.schemas.query import Assign
-from src.api.schemas.records import Approval, Call, Message, Run
+from src.api.schemas.records import Approval, Call, Execution, Message, Run
 from src.api.schemas.states import OPEN_APPROVAL, UNSETTLED
 from src.api.utils.json_columns import load_object
 
 __all__ = [
     "calls_of_turn",
+    "create_execution",
     "create_next_version",
     "decided_event",
     "executing_event",
@@ -81,6 +82,25 @@ async def settle_call(
         ended_at=now,
     )
     return moved or call
+
+
+def create_execution(approval: Approval, fence: int, nonce: str, now: int) -> Execution:
+    """Return the row that says, once it is committed, that the approved change has been started."""
+    return Execution(
+        id=approval.id,
+        run_id=approval.run_id,
+        fence=fence,
+        nonce=nonce,
+        state="started",
+        effect=None,
+        code=None,
+        result="[]",
+        error=None,
+        settled_by=None,
+        evidence=None,
+        started_at=now,
+        ended_at=None,
+    )
 
 
 async def start_execution_clock(tx: Transaction, run: Run, now: int, within_ms: int) -> Call | None:

@@ -48,6 +48,7 @@ from src.api.services.policy.enforcement import (
 )
 from src.api.services.streaming.journal import Journal
 from src.api.services.tools.calls import (
+    create_execution,
     create_next_version,
     decided_event,
     executing_event,
@@ -196,14 +197,18 @@ class Ledger:
     # -- changes
 
     async def run_change(self, lease: Lease, call: Call) -> None:
-        """Execute an approved change, or record why it is not executed. Once sent, it is never cancelled from here."""
+        """Execute an approved change, or record why it is not executed. Once begun, it is never cancelled from here."""
         lease.check()
+        change = self.tasks.spawn_protected(self._start_and_send(lease, call), name=f"change {call.id}")
+        lease.change_in_flight = change
+        await asyncio.shield(change)
+        lease.change_in_flight = None
+
+    async def _start_and_send(self, lease: Lease, call: Call) -> None:
+        """Start the change and send it: a started change that a shutdown keeps from being sent would never run."""
         started = await self._start(lease, call)
         if started is not None:
-            change = self.tasks.spawn_protected(self._send_change(call, started), name=f"change {call.id}")
-            lease.change_in_flight = change
-            await asyncio.shield(change)
-            lease.change_in_flight = None
+            await self._send_change(call, started)
 
     async def _start(self, lease: Lease, call: Call) -> StartedExecution | None:
         nonce = self.ids.new()
@@ -221,7 +226,7 @@ class Ledger:
                 await self._refuse(tx, run, call, checked, now)
                 return None
             approval, impersonate_user = checked
-            execution = _execution(approval, lease.fence, nonce, now)
+            execution = create_execution(approval, lease.fence, nonce, now)
             if not await tx.insert(execution):
                 raise NotFound("This change has been started before; it never starts twice.")
             await tx.change(Call, {"id": call.id}, status="executing", started_at=now)
@@ -379,21 +384,3 @@ def _not_impersonated_reply(error: Forbidden) -> ToolReply:
 def _as_read_reply(reply: ToolReply) -> ToolReply:
     """Turn an unknown outcome into a failed one: a read without an answer has no effect that could be in doubt."""
     return replace(reply, outcome="failed", effect="none") if reply.outcome == "unknown" else reply
-
-
-def _execution(approval: Approval, fence: int, nonce: str, now: int) -> Execution:
-    return Execution(
-        id=approval.id,
-        run_id=approval.run_id,
-        fence=fence,
-        nonce=nonce,
-        state="started",
-        effect=None,
-        code=None,
-        result="[]",
-        error=None,
-        settled_by=None,
-        evidence=None,
-        started_at=now,
-        ended_at=None,
-    )

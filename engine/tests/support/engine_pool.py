@@ -23,7 +23,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
 from src.api import asgi
-from src.api.adapters.model import openai
+from src.api.adapters.model import host
 from src.api.adapters.tools import http_link
 from tests.support.app import make_settings
 from tests.support.garbage import keep_from_garbage_collection
@@ -54,7 +54,7 @@ MODULES = (
 def main() -> None:
     for module in MODULES:
         importlib.import_module(module)
-    for create_context in (http_link.tls_context, openai.tls_context):
+    for create_context in (http_link.tls_context, host.tls_context):
         create_context()
     routes = _analyse_routes()
     # The start of an engine ends with a garbage collection, which would otherwise scan all modules loaded here.

@@ -1,27 +1,25 @@
-"""Call models over the chat-completions API with httpx: OpenAI's, and every compatible host's."""
+"""Call models over the chat-completions API with aiohttp: OpenAI's, and every compatible host's."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import cast
 
-import httpx
+import aiohttp
 import orjson
 
 from src.api.adapters.model.accounting import UsageCalculator
 from src.api.adapters.model.catalog import ModelCatalog
 from src.api.adapters.model.chat_completions import RequestFormat, StreamParser, build_request_body
 from src.api.adapters.model.errors import ErrorRedactor, build_error, parse_error, retry_after
+from src.api.adapters.model.host import ModelHost
 from src.api.adapters.model.host_quirks import HostQuirks
 from src.api.adapters.model.sse import EventReader
 from src.api.adapters.model.token_counter import estimate
 from src.api.errors import ModelCut, ModelError, ModelRefused, ModelTimeout, ModelUnavailable
 from src.api.ports import Finished, ModelChunk, ModelRequest, Usage
 
-__all__ = ["COMPATIBLE_PROVIDERS", "OPENAI_BASE_URL", "ModelTimeouts", "OpenAIModel", "OpenAISettings", "tls_context"]
+__all__ = ["COMPATIBLE_PROVIDERS", "OPENAI_BASE_URL", "ModelTimeouts", "OpenAIModel", "OpenAISettings"]
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 COMPATIBLE_PROVIDERS = frozenset(
@@ -31,6 +29,7 @@ COMPATIBLE_PROVIDERS = frozenset(
 MAX_ERROR_BODY = 65_536
 MAX_WHOLE_BODY = 8_388_608
 DONE_GRACE_SECONDS = 0.2
+_CONNECTION_ERRORS = (aiohttp.ClientError, OSError)
 MAX_FORMS = 4
 """How often one request is sent at most, each time without something that the host has just refused."""
 
@@ -64,12 +63,6 @@ class OpenAISettings:
     timeouts: ModelTimeouts = field(default_factory=ModelTimeouts)
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Create one TLS context per process: reading the certificate store takes 60 ms of CPU each time."""
-    return httpx.create_ssl_context()
-
-
 class OpenAIModel:
     """`Model` over the chat-completions API. Call `aclose` at the end."""
 
@@ -82,16 +75,10 @@ class OpenAIModel:
         self._dialect = RequestFormat("max_completion_tokens", 40) if is_openai else RequestFormat()
         self._quirks = HostQuirks()
         self._lacks_key = is_openai and not settings.api_key
-        self._url = settings.base_url.rstrip("/") + "/chat/completions"
-        self._client = httpx.AsyncClient(
-            headers=_headers(settings.api_key),
-            verify=tls_context(),
-            timeout=httpx.Timeout(None, connect=settings.timeouts.connect, write=30.0),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        )
+        self._host = ModelHost(settings.base_url, settings.api_key, settings.timeouts.connect)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._host.aclose()
 
     async def warm(self) -> None:
         """Do nothing: there is nothing to load."""
@@ -124,87 +111,91 @@ class OpenAIModel:
         yield Finished(reason, usage, parser.state(self._origin(request.model)))
 
     @asynccontextmanager
-    async def _open_response(self, request: ModelRequest, deadline: float) -> AsyncIterator[httpx.Response]:
+    async def _open_response(self, request: ModelRequest, deadline: float) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send the request and yield a response with status 200. Leaving the block closes the connection."""
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._send(request)
-        except httpx.ConnectTimeout as error:
+        except aiohttp.ConnectionTimeoutError as error:
             raise ModelTimeout("The model's host did not accept the connection in time. Check LLM_HOST.") from error
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except TimeoutError as error:
             raise self._timeouts.first_token_missing() from error
-        except httpx.TransportError as error:
+        except _CONNECTION_ERRORS as error:
             raise self._unreachable_error(error) from error
         try:
             yield response
         finally:
-            await response.aclose()
+            response.close()
 
     def _unreachable_error(self, error: Exception) -> ModelUnavailable:
-        host = httpx.URL(self._url).netloc.decode()
+        host = self._host.name
         return ModelUnavailable(
             f"The model's host {host} can't be reached ({_error_name(error)}). Check LLM_HOST and the network."
         )
 
-    async def _send(self, request: ModelRequest) -> httpx.Response:
+    async def _send(self, request: ModelRequest) -> aiohttp.ClientResponse:
         """Send the request with everything that the host has not refused yet, and again without what it refuses."""
         if self._lacks_key:
             raise ModelRefused("The model has no key. Set OPENAI_API_KEY, or LLM_HOST for a server of your own.")
         for form in range(1, MAX_FORMS + 1):
             response = await self._post(request)
-            if response.status_code == 200:
+            if response.status == 200:
                 return response
             body = await _read_bounded(response, MAX_ERROR_BODY)
-            may_learn = response.status_code in (400, 422) and form < MAX_FORMS
+            may_learn = response.status in (400, 422) and form < MAX_FORMS
             text = body.decode(errors="replace")
             if not may_learn or not self._quirks.learn(text, request.messages, self._origin(request.model)):
                 raise self._parse_refusal(response, body)
         raise AssertionError("unreachable")
 
-    async def _post(self, request: ModelRequest) -> httpx.Response:
+    async def _post(self, request: ModelRequest) -> aiohttp.ClientResponse:
         dialect = replace(self._dialect, origin=self._origin(request.model), state=self._quirks.state)
         usage = not self._quirks.refuses_usage
         body = build_request_body(request, _served_name(request.model), dialect, usage=usage)
-        return await self._client.send(self._client.build_request("POST", self._url, content=body), stream=True)
+        return await self._host.post(body)
 
     def _origin(self, model: str) -> str:
         """Name the provider and the model that a turn's state belongs to."""
-        return f"{httpx.URL(self._url).netloc.decode()}/{_served_name(model)}"
+        return f"{self._host.name}/{_served_name(model)}"
 
-    def _parse_refusal(self, response: httpx.Response, body: bytes) -> ModelError:
+    def _parse_refusal(self, response: aiohttp.ClientResponse, body: bytes) -> ModelError:
         wait = retry_after(response.headers)
         try:
             event = orjson.loads(body)
         except orjson.JSONDecodeError:
             event = None
         if isinstance(event, dict | list):
-            return parse_error(event, response.status_code, self._redact, wait)
-        return build_error(response.status_code, "", self._redact(body[:2000].decode(errors="replace")), wait)
+            return parse_error(event, response.status, self._redact, wait)
+        return build_error(response.status, "", self._redact(body[:2000].decode(errors="replace")), wait)
 
     async def _read_chunks(
-        self, response: httpx.Response, parser: StreamParser, deadline: float
+        self, response: aiohttp.ClientResponse, parser: StreamParser, deadline: float
     ) -> AsyncGenerator[ModelChunk, None]:
         """Yield chunks as they arrive. Timeouts run while we wait, so a slow reader is not blamed on the provider."""
         reader = EventReader()
         clock = asyncio.get_running_loop().time
-        async with aclosing(_iter_bytes(response)) as pieces:
-            while (piece := await self._next_piece(pieces, deadline, parser)) is not None:
-                before = parser.received
-                for data in reader.feed(piece):
-                    for chunk in parser.parse_data(data):
-                        yield chunk
-                if parser.done:
-                    deadline = clock() + DONE_GRACE_SECONDS
-                elif parser.received > before or parser.finish_reason:
-                    deadline = clock() + self._timeouts.between_tokens
+        pieces = response.content.iter_any()
+        while (piece := await self._next_piece(pieces, deadline, parser)) is not None:
+            before = parser.received
+            for data in reader.feed(piece):
+                for chunk in parser.parse_data(data):
+                    yield chunk
+            if parser.done:
+                deadline = clock() + DONE_GRACE_SECONDS
+            elif parser.received > before or parser.finish_reason:
+                deadline = clock() + self._timeouts.between_tokens
 
-    async def _read_whole(self, response: httpx.Response, parser: StreamParser) -> AsyncGenerator[ModelChunk, None]:
+    async def _read_whole(
+        self, response: aiohttp.ClientResponse, parser: StreamParser
+    ) -> AsyncGenerator[ModelChunk, None]:
         """Parse the single JSON object of a host that does not stream."""
         try:
             async with asyncio.timeout(self._timeouts.first_token):
                 body = await _read_bounded(response, MAX_WHOLE_BODY)
         except TimeoutError as error:
             raise self._timeouts.first_token_missing() from error
+        except _CONNECTION_ERRORS as error:
+            raise _cut(error) from error
         for chunk in parser.parse_data(body):
             yield chunk
 
@@ -218,17 +209,10 @@ class OpenAIModel:
                 return None
             limits = self._timeouts
             raise (limits.next_token_missing() if parser.received else limits.first_token_missing()) from error
-        except httpx.TransportError as error:
+        except _CONNECTION_ERRORS as error:
             if parser.done or parser.finish_reason:
                 return None
-            raise ModelCut(f"The connection to the model broke during its answer ({_error_name(error)}).") from error
-
-
-def _headers(api_key: str | None) -> dict[str, str]:
-    headers = {"content-type": "application/json", "accept": "text/event-stream", "accept-encoding": "identity"}
-    if api_key:
-        headers["authorization"] = f"Bearer {api_key}"
-    return headers
+            raise _cut(error) from error
 
 
 def _served_name(model: str) -> str:
@@ -236,24 +220,25 @@ def _served_name(model: str) -> str:
     return name if slash and provider in COMPATIBLE_PROVIDERS else model
 
 
-def _is_json(response: httpx.Response) -> bool:
+def _is_json(response: aiohttp.ClientResponse) -> bool:
     return str(response.headers.get("content-type", "")).lower().startswith("application/json")
 
 
-def _iter_bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
-
-
-async def _read_bounded(response: httpx.Response, limit: int) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """Read at most `limit` bytes of the body and close the response."""
     body = bytearray()
-    async with aclosing(_iter_bytes(response)) as pieces:
-        async for piece in pieces:
+    try:
+        async for piece in response.content.iter_any():
             body += piece
             if len(body) >= limit:
                 break
-    await response.aclose()
+    finally:
+        response.close()
     return bytes(body[:limit])
+
+
+def _cut(error: Exception) -> ModelCut:
+    return ModelCut(f"The connection to the model broke during its answer ({_error_name(error)}).")
 
 
 def _error_name(error: Exception) -> str:

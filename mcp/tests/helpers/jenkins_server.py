@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from jenkins_controller import Controller
@@ -70,15 +71,28 @@ class JenkinsApp:
 
 
 @contextmanager
-def serve_jenkins(controller: Controller) -> Iterator[str]:
-    """Serve a controller from a thread of its own; yield its address, which ends with a path as behind a proxy."""
-    server = uvicorn.Server(uvicorn.Config(JenkinsApp(controller), port=0, log_config=None, ws="none", lifespan="off"))
+def serve_jenkins(controller: Controller, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Serve a controller from a thread of its own; yield its address, which ends with a path as behind a proxy.
+
+    With a certificate and its key, it is served over TLS.
+    """
+    file, key = certificate or (None, None)
+    config = uvicorn.Config(
+        JenkinsApp(controller),
+        port=0,
+        log_config=None,
+        ws="none",
+        lifespan="off",
+        ssl_certfile=file,
+        ssl_keyfile=key,
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the start of the Jenkins stand-in")
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()

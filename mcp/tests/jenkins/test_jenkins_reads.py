@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from admission_webhook import make_certificate
 from jenkins_client import JenkinsTools, encrypt_credentials
 from jenkins_controller import Build, Controller
+from jenkins_server import serve_jenkins
 from starlette.responses import Response
 from tool_client import KEY, open_tool_client, settings_for
 
 from skyflo_tools.errors import InvalidArguments
+from skyflo_tools.http import tls_context
 from skyflo_tools.jenkins.access import CREDENTIALS_META
 from skyflo_tools.jenkins.paths import job_name, job_path, queue_number
 
@@ -23,6 +26,26 @@ async def test_whoami_names_user_version_and_address(jenkins: JenkinsTools) -> N
     found = await jenkins.read("jenkins_whoami")
     assert (found.data["user"], found.data["version"]) == ("alice", "2.579")
     assert found.data["address"] == jenkins.address
+
+
+@pytest.mark.promise("secrets")
+async def test_private_authority_is_trusted_where_the_environment_names_it(
+    controller: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    with serve_jenkins(controller, certificate) as address:
+        async with open_tool_client(settings_for(tmp_path / "no-kubeconfig", "", tmp_path)) as client:
+            jenkins = JenkinsTools(client, address, controller.tokens["alice"])
+            refused = await jenkins.call("jenkins_whoami", {})
+            assert refused.is_error
+            assert "certificate" in refused.text.lower()
+            assert controller.requests == [], "credentials were sent"
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+            tls_context.cache_clear()
+            try:
+                assert (await jenkins.read("jenkins_whoami")).data["user"] == "alice"
+            finally:
+                tls_context.cache_clear()
 
 
 async def test_jobs_are_listed_by_the_names_that_tools_take(jenkins: JenkinsTools) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from skyflo_common.jsontypes import JsonObject
 from skyflo_tools.effects import EffectTracker
 from skyflo_tools.errors import ToolFailure
-from skyflo_tools.http import read_bounded
+from skyflo_tools.http import read_bounded, tls_context
 from skyflo_tools.jenkins.access import JenkinsAccess
 from skyflo_tools.shortening import one_line
 
@@ -180,6 +180,7 @@ class JenkinsClient:
             basic = base64.b64encode(f"{self.access.username}:{self.access.api_token}".encode()).decode()
             self._http = httpx2.AsyncClient(
                 headers={"Authorization": f"Basic {basic}"},
+                verify=tls_context(),
                 timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
                 follow_redirects=False,
                 trust_env=False,

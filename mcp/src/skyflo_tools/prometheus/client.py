@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from skyflo_tools import __version__
 from skyflo_tools.errors import ToolFailure
-from skyflo_tools.http import NoAuth, read_bounded
+from skyflo_tools.http import NoAuth, read_bounded, tls_context
 from skyflo_tools.prometheus.models import REFUSAL, Answer
 from skyflo_tools.shortening import one_line
 
@@ -109,6 +109,7 @@ class PrometheusClient:
             self._http = httpx2.AsyncClient(
                 base_url=f"{settings.url.rstrip('/')}/",
                 headers={"User-Agent": f"skyflo-tools/{__version__}", "Accept": "application/json", **bearer},
+                verify=tls_context(),
                 timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
                 limits=httpx2.Limits(max_connections=10, max_keepalive_connections=5),
                 follow_redirects=False,

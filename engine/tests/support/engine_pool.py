@@ -32,6 +32,7 @@ from tests.support.services import PROJECT
 MODULES = (
     "src.api.adapters.bus.redis",
     "src.api.adapters.checkpointer",
+    "src.api.adapters.checkpoints_postgres",
     "src.api.adapters.model.selection",
     "src.api.adapters.tools.mcp",
     "src.api.agent.graph",

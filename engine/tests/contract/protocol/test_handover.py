@@ -192,6 +192,32 @@ async def test_stop_does_not_wait_for_ever_for_a_change(store: TortoiseStore) ->
     await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() in ("change", "release r")))
 
 
+@pytest.mark.promise("recovery")
+async def test_run_that_ends_while_its_process_stops_offers_the_next_one(
+    store: TortoiseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction, ending = store.transaction, asyncio.Event()
+
+    async def notice(body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
+        if "finish_as_owner" in body.__qualname__:
+            ending.set()
+        return await transaction(body, upkeep=upkeep)
+
+    monkeypatch.setattr(store, "transaction", notice)
+    offered: list[str] = []
+    bus = LocalBus(CLOCK)
+    monkeypatch.setattr(bus, "offer", lambda run: offered.append(run.run_id))
+    async with open_core_harness(store, bus, CLOCK, FakeToolServer(store)) as harness:
+        harness.gate.clear()
+        first = await harness.chat("hello")
+        second = await harness.chat("and now?", first.conversation_id, on_busy="enqueue")
+        harness.gate.set()
+        await ending.wait()
+    assert (await harness.run(first.run_id)).state == "completed"
+    assert (await harness.run(second.run_id)).state == "queued"
+    assert second.run_id in offered
+
+
 async def test_closed_worker_offers_what_it_is_asked_to_execute(store: TortoiseStore) -> None:
     async with _open_worker(store, []) as (worker, offered):
         worker.close()

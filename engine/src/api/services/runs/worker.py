@@ -9,6 +9,7 @@ from skyflo_common.logs import log_context
 from skyflo_common.tracing import conventions
 from src.api.errors import EngineError, RunFenced, StoreUnavailable
 from src.api.ports import NoTracing, QueuedRun, Store, Tracing
+from src.api.schemas.query import Where
 from src.api.schemas.records import Run
 from src.api.services.background import BackgroundTasks, run_in_background
 from src.api.services.lease import Lease
@@ -111,13 +112,28 @@ class Worker:
                 if lease.change_in_flight is not None:
                     _ = self.tasks.spawn_protected(self._release_later(lease), name=f"release {lease.run_id}")
                 else:
-                    await self.leases.release(lease)
+                    await self._release(lease)
                 raise
 
     async def _release_later(self, lease: Lease) -> None:
         """Release the run once its change has ended, within the time that a shutdown gives to changes in flight."""
-        await self.leases.release(lease)
+        await self._release(lease)
         self.offer(QueuedRun(lease.run_id))
+
+    async def _release(self, lease: Lease) -> None:
+        """Release the run, and offer the conversation's next one.
+
+        A run that ends while its process stops queues the next one, of which no worker has been told.
+        """
+        await self.leases.release(lease)
+        queued: Where = {"conversation_id": lease.conversation_id, "state": "queued"}
+        try:
+            runs = await self.store.read(lambda reader: reader.find(Run, queued, limit=1))
+        except StoreUnavailable as error:
+            logger.warning(error.detail, extra={"action": "run.offer_failed", "run_id": lease.run_id})
+            return
+        for run in runs:
+            self.offer(QueuedRun(run.id))
 
     async def _execute(self, lease: Lease, run: Run) -> None:
         try:

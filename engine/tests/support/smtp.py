@@ -3,40 +3,13 @@
 import asyncio
 import base64
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from pathlib import Path
 
-from tests.support.waiting import PATIENCE
-
-__all__ = ["Certificate", "Inbox", "certificate", "mail_server"]
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A certificate for 127.0.0.1. A client that loads `file` as its CA accepts it."""
-
-    file: Path
-    key: Path
-
-    def context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.file, self.key)
-        return context
-
-
-def certificate(folder: Path) -> Certificate:
-    made = Certificate(folder / "mail.pem", folder / "mail.key")
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    paths = ["-keyout", str(made.key), "-out", str(made.file)]
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command = ["openssl", "req", "-x509", *curve, "-nodes", "-days", "1", *names, *paths]
-    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
-    return made
+__all__ = ["Inbox", "mail_server"]
 
 
 @dataclass

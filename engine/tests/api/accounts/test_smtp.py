@@ -11,7 +11,8 @@ import pytest
 from src.api.adapters import mail
 from src.api.config.settings import Settings
 from tests.support.app import check_problem, log_in, register_user, run_app
-from tests.support.smtp import Certificate, Inbox, certificate, mail_server
+from tests.support.certificates import Certificate, create_certificate
+from tests.support.smtp import Inbox, mail_server
 from tests.support.waiting import eventually
 
 ANA = "ana@example.com"
@@ -23,7 +24,7 @@ OpenWithMailServer = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certificate(tmp_path_factory.mktemp("certificate"))
+    return create_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

@@ -1,16 +1,19 @@
 """How the host of a model is reached: through proxies, with credentials in its URL, on kept connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 from src.api.adapters.model.catalog import ModelCatalog
+from src.api.adapters.model.host import tls_context
 from src.api.adapters.model.openai import ModelTimeouts, OpenAIModel, OpenAISettings
 from src.api.errors import ModelRefused, ModelUnavailable
 from src.api.ports import ChatMessage, ModelRequest, TextDelta
+from tests.support.certificates import Certificate, create_certificate
 from tests.support.waiting import PATIENCE
 
 ANSWER = (
@@ -27,6 +30,7 @@ class Peer:
     `kept` is for how many requests it keeps a connection.
     """
 
+    tls: ssl.SSLContext | None = None
     port: int = 0
     answers: int = 100
     kept: int = 100
@@ -39,6 +43,10 @@ class Peer:
             for _ in range(self.kept):
                 first, *lines = (await reader.readuntil(b"\r\n\r\n")).rstrip().split(b"\r\n")
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+                if first.startswith(b"CONNECT "):
+                    self.requests.append({b"": first, **headers})
+                    await self._tunnel(int(first.split()[1].partition(b":")[2]), reader, writer)
+                    return
                 await reader.readexactly(int(headers[b"content-length"]))
                 self.requests.append({b"": first, **headers})
                 if len(self.requests) > self.answers:
@@ -50,11 +58,22 @@ class Peer:
         finally:
             writer.close()
 
+    async def _tunnel(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await asyncio.gather(_pipe(reader, other_writer), _pipe(other_reader, writer))
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
+
 
 @asynccontextmanager
-async def open_peer(**settings: int) -> AsyncIterator[Peer]:
-    peer = Peer(**settings)
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+async def open_peer(tls: ssl.SSLContext | None = None, **settings: int) -> AsyncIterator[Peer]:
+    peer = Peer(tls, **settings)
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer
@@ -106,6 +125,42 @@ async def test_proxy_of_the_environment_is_used(
     whole = b"http://127.0.0.1:%d%b" % (host.port, path)
     assert [request[b""].split()[1] for request in proxy.requests] == ([whole] if goes_through else [])
     assert [request[b""].split()[1] for request in host.requests] == ([] if goes_through else [path])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return create_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def trusted(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Certificate]:
+    """A certificate whose authority the environment names."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    tls_context.cache_clear()
+    yield certificate
+    tls_context.cache_clear()
+
+
+@pytest.mark.parametrize("is_proxied", [False, True])
+async def test_encrypted_host_is_reached_directly_and_through_a_proxy(
+    trusted: Certificate, monkeypatch: pytest.MonkeyPatch, is_proxied: bool
+) -> None:
+    async with open_peer(trusted.context()) as host, open_peer() as proxy:
+        if is_proxied:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with open_model(f"https://127.0.0.1:{host.port}/v1") as model:
+            assert [await ask(model) for _ in range(2)] == ["Ok."] * 2
+    assert host.requests[0][b"authorization"] == b"Bearer sk-scripted"
+    tunnels = [request for request in proxy.requests if b"authorization" not in request]
+    assert [request[b""].split()[0] for request in tunnels] == ([b"CONNECT"] if is_proxied else [])
+
+
+@pytest.mark.promise("secrets")
+async def test_host_with_a_certificate_of_nobody_gets_no_key(certificate: Certificate) -> None:
+    async with open_peer(certificate.context()) as host, open_model(f"https://127.0.0.1:{host.port}/v1") as model:
+        with pytest.raises(ModelUnavailable, match="Certificate"):
+            await ask(model)
+    assert host.requests == []
 
 
 async def test_proxy_with_a_password_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:

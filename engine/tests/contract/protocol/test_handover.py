@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import pytest
 
@@ -45,16 +45,17 @@ async def _read(store: TortoiseStore, run_id: str = "r") -> Run:
     return run
 
 
-class _NoticedStore:
-    """A store that says when a transaction has begun."""
+def _notice_transaction(store: TortoiseStore, monkeypatch: pytest.MonkeyPatch, function: str) -> asyncio.Event:
+    """Return an event that is set when a transaction of this function begins."""
+    transaction, began = store.transaction, asyncio.Event()
 
-    def __init__(self, store: TortoiseStore) -> None:
-        self.began = asyncio.Event()
-        self._store = store
+    async def notice(body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
+        if body.__qualname__.startswith(function):
+            began.set()
+        return await transaction(body, upkeep=upkeep)
 
-    async def transaction(self, body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
-        self.began.set()
-        return await self._store.transaction(body, upkeep=upkeep)
+    monkeypatch.setattr(store, "transaction", notice)
+    return began
 
 
 @pytest.mark.promise("recovery")
@@ -71,11 +72,11 @@ async def test_renewal_does_not_take_back_a_released_run(store: TortoiseStore) -
 
 
 @pytest.mark.promise("recovery")
-async def test_cancelled_claim_leaves_the_run_to_others(store: TortoiseStore) -> None:
+async def test_cancelled_claim_leaves_the_run_to_others(store: TortoiseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     await insert_record(store, _run())
-    noticed = _NoticedStore(store)
-    claiming = asyncio.create_task(_leases(cast(Store, noticed)).claim("r"))
-    await noticed.began.wait()
+    began = _notice_transaction(store, monkeypatch, "Leases.claim.")
+    claiming = asyncio.create_task(_leases(store).claim("r"))
+    await began.wait()
     claiming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claiming
@@ -158,14 +159,7 @@ async def test_change_that_starts_while_its_process_stops_is_made(
     store: TortoiseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process stops between the transaction that starts the change and its request to the tool server."""
-    tools, transaction, starting = FakeToolServer(store), store.transaction, asyncio.Event()
-
-    async def notice(body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
-        if body.__qualname__.startswith("Ledger._start."):
-            starting.set()
-        return await transaction(body, upkeep=upkeep)
-
-    monkeypatch.setattr(store, "transaction", notice)
+    tools, starting = FakeToolServer(store), _notice_transaction(store, monkeypatch, "Ledger._start.")
     async with open_core_harness(store, LocalBus(CLOCK), CLOCK, tools) as first:
         run_id, (call,) = await first.chat_until_rest("change it")
         await first.decide(call)
@@ -196,14 +190,7 @@ async def test_stop_does_not_wait_for_ever_for_a_change(store: TortoiseStore) ->
 async def test_run_that_ends_while_its_process_stops_offers_the_next_one(
     store: TortoiseStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transaction, ending = store.transaction, asyncio.Event()
-
-    async def notice(body: Callable[[Transaction], Awaitable[T]], *, upkeep: bool = False) -> T:
-        if "finish_as_owner" in body.__qualname__:
-            ending.set()
-        return await transaction(body, upkeep=upkeep)
-
-    monkeypatch.setattr(store, "transaction", notice)
+    ending = _notice_transaction(store, monkeypatch, "RunCompletion.finish_as_owner.")
     offered: list[str] = []
     bus = LocalBus(CLOCK)
     monkeypatch.setattr(bus, "offer", lambda run: offered.append(run.run_id))

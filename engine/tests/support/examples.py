@@ -2,15 +2,18 @@
 
 from hypothesis import settings
 
-__all__ = ["load_fast_profile", "up_to"]
+__all__ = ["load_profile", "up_to"]
 
 FAST = 25
 
 
-def load_fast_profile() -> None:
-    """Make property tests try at most `FAST` examples each, for the inner loop."""
-    settings.register_profile("fast", settings.default, max_examples=FAST)
-    settings.load_profile("fast")
+def load_profile(*, fast: bool) -> None:
+    """Let no example fail for its time, which a loaded machine decides; `fast` tries at most `FAST` examples each."""
+    if fast:
+        settings.register_profile("fast", settings.default, max_examples=FAST, deadline=None)
+    else:
+        settings.register_profile("patient", settings.default, deadline=None)
+    settings.load_profile("fast" if fast else "patient")
 
 
 def up_to(count: int) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.examples import load_fast_profile
+from tests.support.examples import load_profile
 
 __all__ = ["configure_fast", "is_slow_folder", "keep_fast"]
 
@@ -31,10 +31,9 @@ SLOW_FOLDERS = frozenset({"crash", "e2e", "cli", "api", "contract"})
 
 
 def configure_fast(config: pytest.Config) -> None:
-    """Declare the marker of slow tests, and load the short profile of Hypothesis if `--fast` is set."""
+    """Declare the marker of slow tests, and load the profile of Hypothesis, a short one if `--fast` is set."""
     config.addinivalue_line("markers", "processes: starts other processes, which is too slow for --fast")
-    if config.getoption("--fast"):
-        load_fast_profile()
+    load_profile(fast=bool(config.getoption("--fast")))
 
 
 def is_slow_folder(path: Path) -> bool:

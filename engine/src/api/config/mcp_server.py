@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from skyflo_common.redaction import is_secret_name
+from src.api.config.urls import ServerUrl
 
 __all__ = ["McpServer"]
 
@@ -32,7 +33,7 @@ class McpServer(BaseModel):
     tools: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=512)
     max_tokens: int = Field(default=12_000, ge=100, le=1_000_000)
 
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+(/\S*)?$", max_length=2_000)
+    url: ServerUrl | None = None
     header: str = Field(default="Authorization", pattern=r"^[A-Za-z0-9-]{1,64}$")
     token_env: str | None = Field(default=None, pattern=_VARIABLE)
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import NoDecode
 
+from src.api.config.urls import BaseUrl
+
 __all__ = ["OidcIssuer", "OidcRoles", "OidcScopes"]
 
 RoleName = Literal["viewer", "member", "approver", "admin"]
@@ -55,6 +57,4 @@ OidcRoles = Annotated[_RolesByGroup | None, NoDecode, BeforeValidator(_parse_rol
 OidcScopes = Annotated[
     str, Field(pattern=r"^[!#-\[\]-~]+( [!#-\[\]-~]+)*$", max_length=500), AfterValidator(_check_scopes)
 ]
-OidcIssuer = Annotated[
-    str | None, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=500), AfterValidator(_check_issuer)
-]
+OidcIssuer = Annotated[Annotated[BaseUrl, Field(max_length=500)] | None, AfterValidator(_check_issuer)]

@@ -25,6 +25,7 @@ from src.api.config.oidc import OidcIssuer, OidcRoles, OidcScopes
 from src.api.config.secret_keys import find_weakness, load_or_create_secret
 from src.api.config.storage import StorageSettings
 from src.api.config.telemetry import TelemetrySettings
+from src.api.config.urls import BaseUrl, HttpUrl
 from src.api.config.usage import UsageSettings
 
 __all__ = ["CHECKOUT", "Settings", "SettingsError", "env_files", "merge_environment"]
@@ -79,7 +80,7 @@ class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     cors_origins: CommaSeparated = ()
     registration_enabled: bool = False
 
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=2_000)
+    public_url: BaseUrl | None = None
     """The engine's external URL, used for links in e-mails."""
 
     smtp_port: int | None = Field(default=None, ge=1, le=65_535)
@@ -116,7 +117,7 @@ class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     jwt_access_token_expire_minutes: int = Field(default=30, ge=1, le=1_440)
     jwt_refresh_token_expire_days: int = Field(default=14, ge=1, le=365)
 
-    mcp_server_url: str | None = Field(default=None, pattern=r"^https?://")
+    mcp_server_url: HttpUrl | None = None
     mcp_server_token: Annotated[KeyList, NoDecode] = ()
     mcp_grant_key: Annotated[KeyList, NoDecode] = ()
     """The first one signs grants. Without it, the server at `mcp_server_url` gets none, and refuses every change."""
@@ -138,7 +139,7 @@ class Settings(StorageSettings, TelemetrySettings, UsageSettings):
     integrations_secret_namespace: str = Field(default="default", pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 
     llm_model: str = Field(default="openai/gpt-4o", min_length=1, max_length=200)
-    llm_host: str | None = Field(default=None, pattern=r"^https?://")
+    llm_host: HttpUrl | None = None
     llm_adapter: Literal["auto", "openai", "litellm"] = "auto"
     llm_temperature: float | None = Field(default=None, ge=0, le=2)
     llm_context_window: int | None = Field(default=None, ge=4_096, le=10_000_000)

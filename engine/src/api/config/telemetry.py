@@ -4,10 +4,11 @@ import re
 from ipaddress import ip_address
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
 from src.api.config.secret_keys import find_weakness
+from src.api.config.urls import BaseUrl
 
 __all__ = ["TelemetrySettings", "parse_address"]
 
@@ -19,7 +20,7 @@ class TelemetrySettings(BaseSettings):
 
     log_format: Literal["text", "json"] = "text"
 
-    otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")
+    otel_exporter_otlp_endpoint: BaseUrl | None = None
     """The receiver of traces, OTLP over HTTP, without `/v1/traces`. Without it, nothing is traced."""
 
     otel_exporter_otlp_headers: SecretStr | None = None

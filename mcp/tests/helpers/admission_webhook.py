@@ -1,25 +1,19 @@
 """A mutating admission webhook of the cluster under test, served from the test process."""
 
 import json
-import ssl
 import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from cluster_namespace import KubeNamespace, deployment_manifest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from skyflo_common.jsontypes import JsonObject, JsonValue
 from skyflo_tools.kubernetes.client import ApiRequest, json_request
+from tests.support.certificates import Certificate, create_certificate
 from tests.support.http_threads import serve_in_thread
 from tests.support.waiting import eventually
 
@@ -42,7 +36,7 @@ def add_annotation(body: JsonObject, value: str, path: str = "/metadata") -> lis
 @asynccontextmanager
 async def admission_webhook(namespace: KubeNamespace, mutate: Mutation, folder: Path) -> AsyncIterator[None]:
     """Serve a webhook and register it for the deployments of a namespace."""
-    certificate, key = make_certificate(folder)
+    certificate = create_certificate(folder)
     called = threading.Event()
 
     def mutate_and_note(body: JsonObject) -> list[JsonObject]:
@@ -55,9 +49,7 @@ async def admission_webhook(namespace: KubeNamespace, mutate: Mutation, folder: 
         return called.is_set()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(mutate_and_note))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = certificate.context().wrap_socket(server.socket, server_side=True)
     url = f"https://127.0.0.1:{server.server_address[1]}/"
     hook = _configuration(namespace.name, url, certificate)
     with serve_in_thread(server):
@@ -69,14 +61,14 @@ async def admission_webhook(namespace: KubeNamespace, mutate: Mutation, folder: 
             await namespace.client.send(ApiRequest("DELETE", f"{HOOKS}/{namespace.name}"))
 
 
-def _configuration(name: str, url: str, certificate: Path) -> JsonObject:
+def _configuration(name: str, url: str, certificate: Certificate) -> JsonObject:
     rule: JsonObject = {
         "apiGroups": ["apps"],
         "apiVersions": ["v1"],
         "operations": ["CREATE", "UPDATE"],
         "resources": ["deployments"],
     }
-    client: JsonObject = {"url": url, "caBundle": b64encode(certificate.read_bytes()).decode()}
+    client: JsonObject = {"url": url, "caBundle": b64encode(certificate.file.read_bytes()).decode()}
     hook: JsonObject = {
         "name": "stamp.example.org",
         "admissionReviewVersions": ["v1"],
@@ -106,20 +98,3 @@ def _handler(mutate: Mutation) -> type[BaseHTTPRequestHandler]:
             return
 
     return Handler
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1, and its key, as files."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    files = folder / "webhook.crt", folder / "webhook.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    files[1].write_bytes(key.private_bytes(pem, form, plain))
-    return files

@@ -5,7 +5,6 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import uvicorn
 from jenkins_controller import Controller
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from tests.support.certificates import Certificate
 from tests.support.waiting import wait_until
 
 VERSION = "2.579"
@@ -71,20 +71,19 @@ class JenkinsApp:
 
 
 @contextmanager
-def serve_jenkins(controller: Controller, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+def serve_jenkins(controller: Controller, certificate: Certificate | None = None) -> Iterator[str]:
     """Serve a controller from a thread of its own; yield its address, which ends with a path as behind a proxy.
 
-    With a certificate and its key, it is served over TLS.
+    With a certificate, it is served over TLS.
     """
-    file, key = certificate or (None, None)
     config = uvicorn.Config(
         JenkinsApp(controller),
         port=0,
         log_config=None,
         ws="none",
         lifespan="off",
-        ssl_certfile=file,
-        ssl_keyfile=key,
+        ssl_certfile=certificate and certificate.file,
+        ssl_keyfile=certificate and certificate.key,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,18 +1,16 @@
 """A metrics API of the cluster under test, served from the test process with figures of the test's choice."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from admission_webhook import make_certificate
-
 from skyflo_common.jsontypes import JsonObject, JsonValue
 from skyflo_tools.errors import ToolFailure
 from skyflo_tools.kubernetes.client import ApiRequest, KubeClient, json_request
+from tests.support.certificates import create_certificate
 from tests.support.http_threads import serve_in_thread
 from tests.support.waiting import eventually
 
@@ -73,9 +71,7 @@ async def metrics_server(client: KubeClient, folder: Path) -> AsyncIterator[Metr
     """Serve a metrics API and register it at the API server."""
     figures = MetricsServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(figures))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*make_certificate(folder))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = create_certificate(folder).context().wrap_socket(server.socket, server_side=True)
     port = server.server_address[1]
     spec: JsonObject = {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from admission_webhook import make_certificate
 from jenkins_client import JenkinsTools, encrypt_credentials
 from jenkins_controller import Build, Controller
 from jenkins_server import serve_jenkins
@@ -15,6 +14,7 @@ from skyflo_tools.errors import InvalidArguments
 from skyflo_tools.http import tls_context
 from skyflo_tools.jenkins.access import CREDENTIALS_META
 from skyflo_tools.jenkins.paths import job_name, job_path, queue_number
+from tests.support.certificates import create_certificate
 
 
 def build_of(controller: Controller, job: str, **values: str) -> Build:
@@ -32,7 +32,7 @@ async def test_whoami_names_user_version_and_address(jenkins: JenkinsTools) -> N
 async def test_private_authority_is_trusted_where_the_environment_names_it(
     controller: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = make_certificate(tmp_path)
+    certificate = create_certificate(tmp_path)
     with serve_jenkins(controller, certificate) as address:
         async with open_tool_client(settings_for(tmp_path / "no-kubeconfig", "", tmp_path)) as client:
             jenkins = JenkinsTools(client, address, controller.tokens["alice"])
@@ -40,7 +40,7 @@ async def test_private_authority_is_trusted_where_the_environment_names_it(
             assert refused.is_error
             assert "certificate" in refused.text.lower()
             assert controller.requests == [], "credentials were sent"
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
             tls_context.cache_clear()
             try:
                 assert (await jenkins.read("jenkins_whoami")).data["user"] == "alice"

@@ -92,9 +92,7 @@ def manifests(draw: Any) -> str:
 
 
 @pytest.mark.promise("secrets")
-@settings(
-    max_examples=up_to(400), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
-)
+@settings(max_examples=up_to(400), suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(manifests())
 @example(f'- op: |\n   add\n  path: "/data/password"\n  value: "{CANARY}"\n')
 def test_no_way_to_write_yaml_shows_the_secret(text: str) -> None:

@@ -210,7 +210,7 @@ def test_masking_twice_changes_nothing(text: str) -> None:
 
 
 @pytest.mark.promise("secrets")
-@settings(max_examples=up_to(300), deadline=None)
+@settings(max_examples=up_to(300))
 @given(st.lists(PIECES, max_size=6), st.sampled_from(SECRET_TEXTS), st.lists(PIECES, max_size=3))
 def test_lines_around_a_secret_do_not_show_it(before: list[str], holder: str, after: list[str]) -> None:
     shown = REDACTOR.redact_text("\n".join([*before, "", holder, "", *after]))

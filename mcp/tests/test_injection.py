@@ -226,7 +226,7 @@ async def test_known_injections_do_not_leave_their_argument(hostile: str) -> Non
 
 @pytest.mark.promise("no-injection")
 @given(name=NAMES, namespace=NAMES, selector=NAMES)
-@settings(max_examples=up_to(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=up_to(40), suppress_health_check=[HealthCheck.too_slow])
 async def test_arbitrary_text_does_not_leave_its_argument(name: str, namespace: str, selector: str) -> None:
     for tool, arguments in build_calls(name, namespace, selector):
         recorder, _ = await run_tool(tool, arguments)
@@ -235,7 +235,7 @@ async def test_arbitrary_text_does_not_leave_its_argument(name: str, namespace: 
 
 @pytest.mark.promise("no-injection")
 @given(st.text(max_size=300))
-@settings(max_examples=up_to(300), deadline=None)
+@settings(max_examples=up_to(300))
 def test_path_segment_is_a_single_segment(text: str) -> None:
     try:
         made = path_segment(text, "name")
@@ -249,7 +249,7 @@ def test_path_segment_is_a_single_segment(text: str) -> None:
 
 @pytest.mark.promise("no-injection")
 @given(st.one_of(NAMES, st.text(max_size=300)))
-@settings(max_examples=up_to(300), deadline=None)
+@settings(max_examples=up_to(300))
 def test_name_is_a_single_segment_even_if_decoded_twice(text: str) -> None:
     try:
         made = name_segment(text)
@@ -276,7 +276,7 @@ def test_names_that_could_mislead_are_refused(name: str) -> None:
 
 @pytest.mark.promise("no-injection")
 @given(name=NAMES, namespace=NAMES)
-@settings(max_examples=up_to(200), deadline=None)
+@settings(max_examples=up_to(200))
 def test_object_path_names_one_object(name: str, namespace: str) -> None:
     pods = Resource("", "v1", "Pod", "pods", namespaced=True)
     try:

@@ -290,5 +290,5 @@ def test_promises_hold_in_any_order_of_events(migrated_sqlite: Path, tmp_path: P
         folder = tmp_path
 
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    bounds = settings(max_examples=50, stateful_step_count=20, deadline=None, suppress_health_check=checks)
+    bounds = settings(max_examples=50, stateful_step_count=20, suppress_health_check=checks)
     run_state_machine_as_test(Here, settings=bounds)

@@ -9,11 +9,9 @@ FAST = 25
 
 def load_profile(*, fast: bool) -> None:
     """Let no example fail for its time, which a loaded machine decides; `fast` tries at most `FAST` examples each."""
-    if fast:
-        settings.register_profile("fast", settings.default, max_examples=FAST, deadline=None)
-    else:
-        settings.register_profile("patient", settings.default, deadline=None)
-    settings.load_profile("fast" if fast else "patient")
+    name, examples = ("fast", FAST) if fast else ("patient", settings().max_examples)
+    settings.register_profile(name, settings.default, max_examples=examples, deadline=None)
+    settings.load_profile(name)
 
 
 def up_to(count: int) -> int:

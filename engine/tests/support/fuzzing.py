@@ -78,7 +78,6 @@ class Campaign:
             max_examples=self.examples,
             derandomize=not self.differing,
             database=None,
-            deadline=None,
             phases=[hypothesis.Phase.generate],
             suppress_health_check=list(hypothesis.HealthCheck),
         )

@@ -126,7 +126,7 @@ def test_too_little_gain_makes_no_summary() -> None:
     percent=st.integers(30, 95),
     fixed=st.integers(0, WINDOW),
 )
-@settings(max_examples=up_to(200), deadline=None)
+@settings(max_examples=up_to(200))
 def test_repeated_summaries_cover_each_message_once_and_end(
     turns: list[int], size: int, open_turn: tuple[int, int], percent: int, fixed: int
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.plugin import NOT_TESTED
 
@@ -83,3 +84,7 @@ def test_user_environment_is_hidden_from_tests(
             assert not (Path.home() / ".kube" / "config").exists()
     """)
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_no_example_fails_for_its_time() -> None:
+    assert settings(max_examples=3).deadline is None

@@ -235,7 +235,7 @@ async def play(steps: list[tuple[str | int, ...]]) -> tuple[Play, Client]:
 
 @pytest.mark.promise("replay", "ordered", "bus-loss")
 @example([("rest",), ("come", 1), ("settle",), ("come", 1), ("settle",)])
-@settings(max_examples=up_to(300), deadline=None)
+@settings(max_examples=up_to(300))
 @given(st.lists(STEPS, max_size=60))
 def test_every_way_of_reading_a_run_ends_in_the_same_state(steps: list[tuple[str | int, ...]]) -> None:
     played, late = asyncio.run(play(steps))

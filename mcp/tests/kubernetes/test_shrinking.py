@@ -21,7 +21,7 @@ VALUES: st.SearchStrategy[JsonValue] = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "data"]), VALUES))
-@settings(max_examples=up_to(150), deadline=None)
+@settings(max_examples=up_to(150))
 def test_result_fits_and_names_what_was_cut(body: dict[str, JsonValue]) -> None:
     small, cuts = shrink(body, LIMIT)
     assert len(to_yaml(small).encode()) <= LIMIT

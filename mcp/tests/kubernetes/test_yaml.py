@@ -112,7 +112,7 @@ def test_recorded_table_is_that_of_a_real_kubectl(cluster: Cluster) -> None:
 
 @pytest.mark.promise("bound")
 @given(st.lists(SCALAR_TEXTS, min_size=150, max_size=150))
-@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 def test_generated_scalars_and_keys_are_read_as_kubectl_reads_them(cluster: Cluster, texts: list[str]) -> None:
     specs, expected, refused = [], [], []
     for text in dict.fromkeys(texts):

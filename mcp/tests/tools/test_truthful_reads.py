@@ -17,7 +17,6 @@ _numbers = itertools.count(1)
 _LEFT_OUT = re.compile(r"left out\]…|^… \d+ more", re.MULTILINE)
 FEW_EXAMPLES = settings(
     max_examples=10,
-    deadline=None,
     phases=[Phase.reuse, Phase.generate],  # each example takes a second, and shrinking needs hundreds
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -76,7 +76,7 @@ def turned(decision: Decision, contents: list[str]) -> list[Message]:
     return [message("assistant", content=decision.text, tool_calls=calls), *results]
 
 
-@settings(max_examples=up_to(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=up_to(150), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(SENTENCES, min_size=1, max_size=3), st.lists(CONTENTS, min_size=1, max_size=4))
 def test_every_conversation_ends(questions: list[str], contents: list[str]) -> None:
     messages: list[Message] = []
@@ -93,7 +93,7 @@ def test_every_conversation_ends(questions: list[str], contents: list[str]) -> N
         messages.append(message("assistant", content=decision.text))
 
 
-@settings(max_examples=up_to(200), deadline=None)
+@settings(max_examples=up_to(200))
 @given(st.text(max_size=300))
 def test_every_sentence_gets_an_answer_or_a_call(said: str) -> None:
     decision = decide([message("user", content=said)], ALL_TOOLS)

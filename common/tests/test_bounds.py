@@ -1,5 +1,6 @@
 """The time that redaction takes grows with the length of the text alone, and never holds up the event loop."""
 
+import ast
 import asyncio
 import importlib
 import pkgutil
@@ -7,6 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import processor_time
@@ -18,6 +20,7 @@ from skyflo_common.redaction import Redactor, contains_mask, redact_large, redac
 REDACTOR = Redactor(b"a key of the tests, 32 bytes long", ["configured/secret+value"])
 BEGIN = "-----BEGIN"
 
+ROOT = Path(__file__).parents[2]
 HOSTILE = [
     " ", "\t", "\n", "a.", "a", "A", "0", "-", ":", "=", "\\", '"', "'", "`", "[", "{", "(", "<", "@", "/", "#", "!",
     "&", "|", "password", "password:", 'password="', "password: ", "password:\n ", "password: |\n",
@@ -95,6 +98,23 @@ def test_every_pattern_is_linear(name: str) -> None:
                 assert_grows_with_size(
                     search_all, lambda size, p=piece, a=prefix, z=suffix: a + p * (size // len(p)) + z, 8_000
                 )
+
+
+# Python before 3.11.5 matches them wrongly (gh-100061, gh-106052): values were missed, and `finditer` did not end.
+POSSESSIVE_GROUP = re.compile(r"(?<!\\)\)(?:[*+?]|\{[0-9]{0,6},?[0-9]{0,6}\})\+|\(\?>")
+
+
+@pytest.mark.promise("secrets")
+def test_no_pattern_of_any_package_repeats_a_group_possessively() -> None:
+    strings = [
+        (f"{path.relative_to(ROOT)}:{node.lineno}", node.value)
+        for folder in ("common/src", "engine/src", "mcp/src", "sandbox/src")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(strings) > 10_000
+    assert [place for place, text in strings if POSSESSIVE_GROUP.search(text)] == []
 
 
 @pytest.mark.promise("bounded")

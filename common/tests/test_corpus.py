@@ -4,7 +4,8 @@ import json
 
 import pytest
 from harmless_corpus import HARMLESS_TEXTS, HARMLESS_TREES
-from secret_corpus import CANARY, ENCODED, SECRET_TEXTS, SECRET_TREES, TOKENS, USER_AND_CANARY
+from secret_corpus import CANARY, ENCODED, SECRET_TEXTS, TOKENS, USER_AND_CANARY
+from secret_trees import SECRET_TREES
 
 from skyflo_common.jsontypes import Json
 from skyflo_common.redaction import Redactor, contains_mask

@@ -210,6 +210,20 @@ def test_masking_twice_changes_nothing(text: str) -> None:
 
 
 @pytest.mark.promise("secrets")
+@pytest.mark.parametrize("distance", range(1, 9))
+def test_another_secret_beside_a_secret_does_not_show_it(distance: int) -> None:
+    others = [
+        text.replace(CANARY, "Zq8-0ther-W4lnut").replace(ENCODED, "WnE4LTB0aGVyLVc0bG51dA==") for text in SECRET_TEXTS
+    ]
+    for number, holder in enumerate(SECRET_TEXTS):
+        other = others[(number * 7 + distance * 31) % len(others)]
+        for text in (f"{other}\n{holder}", f"{holder}\n{other}"):
+            shown = REDACTOR.redact_text(text)
+            assert CANARY not in shown, text
+            assert ENCODED not in shown, text
+
+
+@pytest.mark.promise("secrets")
 @settings(max_examples=up_to(300))
 @given(st.lists(PIECES, max_size=6), st.sampled_from(SECRET_TEXTS), st.lists(PIECES, max_size=3))
 def test_lines_around_a_secret_do_not_show_it(before: list[str], holder: str, after: list[str]) -> None:
@@ -220,7 +234,9 @@ def test_lines_around_a_secret_do_not_show_it(before: list[str], holder: str, af
 
 @given(st.text(alphabet=string.ascii_letters + string.digits, min_size=8, max_size=60))
 def test_any_password_under_that_name_is_masked(value: str) -> None:
-    assert value not in str(REDACTOR.redact({"password": f"{value}!"}))
+    shown = REDACTOR.redact({"password": f"{value}!"})
+    assert isinstance(shown, dict)
+    assert value not in str(shown["password"])
 
 
 HOLDS_SECRET = [

@@ -2,7 +2,8 @@
 
 import base64
 
-from secret_corpus import CERTIFICATE, pod
+from secret_corpus import CERTIFICATE
+from secret_trees import pod
 
 from skyflo_common.jsontypes import Json
 

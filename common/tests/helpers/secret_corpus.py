@@ -1,9 +1,7 @@
-"""What must be masked: texts and objects of Kubernetes and CI/CD that hold a canary or, as `ENCODED`, its base64."""
+"""What must be masked: texts of Kubernetes and CI/CD that hold a canary or, as `ENCODED`, its base64."""
 
 import base64
 import json
-
-from skyflo_common.jsontypes import Json, JsonObject
 
 CANARY = "c4nary-V4lue-9f3"
 ENCODED = base64.b64encode(CANARY.encode()).decode()
@@ -14,6 +12,21 @@ CERTIFICATE = f"{BEGIN} CERTIFICATE-----\nMIIBkTCB+wIJAKHBfpEgcMFvMA0GCSqGSIb3\n
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 
 SECRET_TEXTS = [
+    # in strings that a line quotes, where a line break is two characters
+    f'12:00:00 {{"log": "args: [--port, 80]\\nvault login {CANARY}"}}',
+    f'12:00:00 {{"log": "db.shop.svc:5432 refused\\nDB_PASSWORD: {CANARY}", "n": 1}}',
+    f'12:00:00 {{"message": "VAULT_TOKEN {CANARY}"}}',
+    f'12:00:00 {{"message": "password:\\n  {CANARY}\\nuser: bob"}}',
+    f'12:00:00 {{"message": "kind: Secret\\nstringData:\\n  a: |\\n    {CANARY}\\n"}}',
+    f'failed: "docker login --password-stdin <<EOF\\n{CANARY}\\nEOF" (5" left)',
+    json.dumps({"log": json.dumps({"log": f"state\nsentinel auth-pass mymaster {CANARY}"}) + " x"}) + " x",
+    # behind a value that is masked, or is called so
+    f"X-Api-Key: a1b2c3d4e5f6\nshop:{CANARY}@tcp(db:3306)/shop?parseTime=true",
+    f'DATABASE_URL="postgres://joe:a1b2c3d4@db/x"; DSN="shop:{CANARY}@tcp(db:3306)/shop"',
+    f'kubectl create secret generic db --from-literal=value=a1b2c3d4\n{{"name":"DB_PASSWORD","value":"{CANARY}"}} and',
+    f"echo 'token=a1b2c3d4e5f6' {CANARY} | docker login -u joe --password-stdin registry.example.org",
+    f"password: masked, {CANARY}",
+    f'<password>masked, {CANARY}</password>',
     # values without a sign, and in lists without quotes
     f"args: [--db-password, {CANARY}]",
     f"command: [run, --user, joe, --password, {CANARY}, --debug]",
@@ -300,94 +313,3 @@ TOKENS = [
     "$2y$10$abcdefghijklmnopqrstuuJ8kIVQ7lXqZ3sLq0o6d6sZzVQ0x5bSa",
     "$apr1$abcdefgh$0123456789abcdefghij./",
 ]
-
-ENVIRONMENT_NAMES = [
-    "ACCOUNT_PASSWORD", "DISCOUNT_TOKEN", "MYSQL_PWD", "DB_PASS", "SMTP_PASS", "POSTGRES_PASSWORD", "REDIS_PASSWORD",
-    "API_TOKEN", "JWT_SECRET", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "STRIPE_API_KEY",
-    "GF_SECURITY_ADMIN_PASSWORD", "MINIO_ROOT_PASSWORD", "ENCRYPTION_KEY", "APP_SECRET", "SESSION_COOKIE",
-    "SLACK_WEBHOOK_URL", "NPM_TOKEN", "KEYSTORE_PASS", "PASSWORD", "ADMIN_PASSWORD_2", "adminPassword", "dbPwd",
-    "clientSecret", "PAT_TOKEN", "BASIC_AUTH_PASSWORD", "TOTP_SECRET", "OTP",
-]  # fmt: skip
-
-
-def pod(environment: list[Json], **container: Json) -> JsonObject:
-    spec: JsonObject = {"containers": [{"name": "app", "image": "web:1", "env": environment, **container}]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
-
-
-def config_map(**data: str) -> JsonObject:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {**data}}
-
-
-_SECRET = {"kind": "Secret", "data": {"a": ENCODED}}
-_DOCKER = {"auths": {"registry.example.org": {"auth": USER_AND_CANARY}}}
-_KUBECONFIG = (
-    f"apiVersion: v1\nkind: Config\nusers:\n- name: a\n  user: {{client-key-data: {ENCODED}, token: {CANARY}}}\n"
-)
-
-SECRET_TREES: list[Json] = [
-    *(pod([{"name": name, "value": CANARY}]) for name in ENVIRONMENT_NAMES),
-    pod([], command=["mysql", "--password", CANARY]),
-    pod([], args=["--token", CANARY, "--verbose"]),
-    pod([], args=[f"--api-key={CANARY}"]),
-    pod([], command=["redis-cli", "-a", CANARY, "ping"]),
-    pod([], command=["mysql"], args=["-uroot", f"-p{CANARY}"]),
-    pod([], command=["timeout", "5", "redis-cli"], args=["-a", CANARY, "ping"]),
-    pod([], command=["rabbitmqctl", "add_user", "joe", f"{CANARY} and more"]),
-    pod([], command=["sh", "-c", f"echo {CANARY} | docker login --password-stdin r"]),
-    {"containers": [{"image": "quay.io/minio/mc:1", "args": ["alias", "set", "m", "http://m", "joe", CANARY]}]},
-    {"services": {"db": {"entrypoint": ["mysql"], "command": [f"-p{CANARY}"]}}},
-    pod([], command=["sh", "-c", f"mysql -uroot -p{CANARY} -e 'select 1'"]),
-    pod([], command=["curl", "-u", f"joe:{CANARY}", "https://ci"]),
-    pod([], livenessProbe={"httpGet": {"path": "/", "httpHeaders": [{"name": "Authorization", "value": CANARY}]}}),
-    pod([{"name": "DATABASE_URL", "value": f"postgres://shop:{CANARY}@db/shop"}]),
-    {"kind": "Secret", "data": {"a": ENCODED}, "stringData": {"b": CANARY}},
-    {"kind": "Secret", "data": {"a": {"nested": [CANARY]}}},
-    {"kind": "SecretList", "items": [{"data": {"a": ENCODED}}]},
-    {"kind": "List", "items": [{"kind": "Secret", "data": {"a": ENCODED}}]},
-    {"kind": "Secret", "metadata": {"annotations": {"last-applied": json.dumps(_SECRET)}}},
-    {"metadata": {"name": "x"}, "stringData": {"a": CANARY}},
-    config_map(api_key=CANARY),
-    config_map(**{"application.yaml": f"spring:\n  datasource:\n    password: {CANARY}\n"}),
-    config_map(**{"application.properties": f"spring.datasource.password={CANARY}\nserver.port=80\n"}),
-    config_map(**{"config.json": json.dumps({"db": {"pass": CANARY}})}),
-    config_map(**{".env": f"DB_HOST=db\nDB_PASS={CANARY}\n"}),
-    config_map(kubeconfig=_KUBECONFIG),
-    config_map(**{"redis.conf": f"port 6379\nrequirepass {CANARY}\n"}),
-    config_map(id_rsa=PEM),
-    config_map(**{".pgpass": f"db:5432:shop:joe:{CANARY}\n"}),
-    config_map(**{"ipsec.secrets": f': PSK "{CANARY}"\n'}),
-    config_map(**{"init.sql": f"CREATE USER x IDENTIFIED BY '{CANARY}';\n"}),
-    config_map(url=f"postgres://joe:{CANARY}@db/x"),
-    _DOCKER,
-    {"type": "kubernetes.io/dockerconfigjson", ".dockerconfigjson": json.dumps(_DOCKER)},
-    {"auth": {"rootPassword": CANARY, "existingSecret": ""}},
-    {"global": {"postgresql": {"auth": {"password": CANARY, "username": "shop"}}}},
-    {"grafana": {"adminPassword": CANARY, "adminUser": "admin"}},
-    {"password": {"value": CANARY}},
-    {"apiKeys": [CANARY, CANARY]},
-    {"passwords": {"alice": CANARY, "bob": CANARY}},
-    {"secrets": {"dbUrl": CANARY}},
-    {"tokens": [CANARY, "a-name"]},
-    {"keys": [{"kty": "RSA", "n": "x", "d": CANARY, "p": CANARY}, {"kty": "oct", "k": CANARY}]},
-    {"params": [{"name": "token", "default": CANARY}]},
-    {"parameters": [{"name": "adminPassword", "value": CANARY, "forceString": True}]},
-    {"Environment": [{"Name": "DB_PASSWORD", "Value": CANARY}]},
-    {"key": "password", "value": CANARY},
-    {"spec": {"minio": {"accessKey": "x", "secretKey": CANARY}}},
-    {"webhook": {"headers": {"Authorization": f"Bearer {CANARY}"}}},
-    {"authorization": CANARY},
-    {"users": [{"name": "a", "user": {"token": CANARY, "client-key-data": ENCODED}}]},
-    {"private_key_id": "0a1b", "private_key": PEM, "type": "service_account"},
-    [{"op": "replace", "path": "/data/password", "value": CANARY}],
-    [{"op": "add", "path": "/stringData/x", "value": CANARY}],
-    [{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": CANARY}],
-    [{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "DB_PASS", "value": CANARY}}],
-    {"kind": "secret", "name": "db", "type": "merge", "patch": {"data": {"x": ENCODED}}},
-    {"kind": "Secret", "name": "db", "type": "json", "patch": [{"op": "add", "path": "/data/x", "value": ENCODED}]},
-    {"kind": "secrets", "name": "db", "patch": f'[{{"op": "add", "path": "/data/x", "value": "{ENCODED}"}}]'},
-    {"kind": "v1/Secret", "name": "db", "patch": f"data: {{x: {ENCODED}}}"},
-    {"kind": "secret", "patch": [{"op": "replace", "path": "", "value": {"data": {"x": ENCODED}}}]},
-    {"resource": "secrets", "body": {"stringData": {"x": CANARY}}},
-    {"spec": {"values": f"auth:\n  password: {CANARY}\n"}},
-]  # fmt: skip

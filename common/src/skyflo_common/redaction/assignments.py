@@ -9,7 +9,9 @@ import re
 from skyflo_common.redaction.accounts import is_unlike_a_word
 from skyflo_common.redaction.budget import Budget, Mask, matches, replace_matches
 from skyflo_common.redaction.long_values import long_value
+from skyflo_common.redaction.masks import starts_with_mask
 from skyflo_common.redaction.names import is_object_reference, is_plain_value, is_secret_name, word_set, words_of
+from skyflo_common.redaction.quoted_text import end_of_quoted
 
 __all__ = ["redact_assignments"]
 
@@ -33,12 +35,10 @@ _VALUE_BEFORE = re.compile(
 )
 _LONGEST_PAIR = 768
 _LINE_START = frozenset(" \t+-\"'>|\\")
-_DOUBLE = re.compile(r'"((?:[^"\\\n]|\\.)*+)')
-_SINGLE = re.compile(r"'([^'\n]*+)")
-_BACKTICK = re.compile(r"`([^`\n]*+)")
+_QUOTES = ("'", '"', "`")
 _ESCAPED_QUOTE = re.compile(r"""\\{1,3}["']|''(?=[^\s',;:(){}\[\]])""")
 _TAGS = re.compile(r"(?:[!&][A-Za-z0-9_!./:-]{1,64}[ \t]{1,4}){1,2}")
-_BARE = re.compile(r"""(?:[^\s"'\\,;&(){}\[\]<>`]|\\(?!["'nrt]))++""")
+_END_OF_BARE = re.compile(r"""[\s"'\\,;&(){}\[\]<>`](?:(?<!\\)|(?=["'nrt]))""")
 _TO_QUOTE = re.compile(r"""[^"'`\\\n]++""")
 _ALIAS = re.compile(r"\*([A-Za-z0-9_-]{1,64})")
 _ANCHOR = re.compile(r"(&([A-Za-z0-9_-]{1,64})[ \t]{1,8})([^\s&*|>#][^\n]{0,4096}+)")
@@ -91,6 +91,12 @@ def redact_assignments(text: str, mask: Mask, budget: Budget) -> str:
     return _Scanner(text, mask, budget).run(lowered)
 
 
+def _bare_value(text: str, at: int) -> str:
+    """Return what stands at `at` without quotes, "" if nothing does."""
+    end = _END_OF_BARE.search(text, at)
+    return text[at : end.start() if end else len(text)]
+
+
 class _Scanner:
     """Goes through a text from one word that hints at a secret to the next."""
 
@@ -112,7 +118,7 @@ class _Scanner:
         return replace_matches(_ANCHOR, text, self._anchored, self._budget) if self._aliases else text
 
     def _anchored(self, found: re.Match[str]) -> str:
-        is_shown = found[2] not in self._aliases or found[3].startswith(("masked, ", "{", "["))
+        is_shown = found[2] not in self._aliases or found[3].startswith(("{", "[")) or starts_with_mask(found[3])
         return found[0] if is_shown else found[1] + self._mask(found[3])
 
     def _look(self, start: int, end: int) -> None:
@@ -224,14 +230,9 @@ class _Scanner:
         """A value in quotes, which may go on in the lines below."""
         text = self._text
         quote = text[at]
-        pattern = _DOUBLE if quote == '"' else _SINGLE if quote == "'" else _BACKTICK
-        found = pattern.match(text, at)
-        if found is None:
-            return
-        end = found.end()
+        end = end_of_quoted(text, at)
         while quote == "'" and text.startswith("''", end):  # an escaped quote in YAML
-            more = _SINGLE.match(text, end + 1)
-            end = more.end() if more else end + 2
+            end = end_of_quoted(text, end + 1)
         if text[end : end + 1] == quote or text[end : end + 1] not in ("", "\n", "\r"):
             self._replace_value(name, at + 1, end)
             return
@@ -246,19 +247,19 @@ class _Scanner:
         text = self._text
         if tags := _TAGS.match(text, at):
             at = tags.end()
-        if text.startswith("masked, ", at):
+        if starts_with_mask(text, at):
             return
         if escaped := _ESCAPED_QUOTE.match(text, at):
             start, limit = escaped.end(), min(len(text), escaped.end() + 8192)
             line_end = self._end_of_line(start, limit)
             close = text.find(escaped.group(), start, line_end)
             self._replace_value(name, start, close if close >= 0 else line_end)
-        elif quoted := (_DOUBLE.match(text, at) or _SINGLE.match(text, at) or _BACKTICK.match(text, at)):
-            self._replace_value(name, quoted.start(1), quoted.end(1))
+        elif text[at : at + 1] in _QUOTES:
+            self._replace_value(name, at + 1, end_of_quoted(text, at))
         elif listed := _LIST.match(text, at):
             self._replace_value(name, listed.start(), listed.end())
-        elif bare := _BARE.match(text, at):
-            value = bare.group().rstrip(".:") if is_prose else bare.group()
+        elif bare := _bare_value(text, at):
+            value = bare.rstrip(".:") if is_prose else bare
             if len(value) >= _SHORTEST_VALUE and not (is_prose and self._is_word(name, value)):
                 self._replace_value(name, at, at + len(value))
 
@@ -280,15 +281,14 @@ class _Scanner:
         at = following.end()
         if self._text[at : at + 1] == "-":
             return
-        bare = _BARE.match(self._text, at)
-        if bare is None or bare.group().lower() not in _SENTENCE:
+        if _bare_value(self._text, at).lower() not in _SENTENCE:
             self._inline_value(name, at, is_prose=False)
 
     def _pair(self, name: str, end: int) -> None:
         """`name: DB_PASSWORD` with `value: x` behind it, before it, or in the next line."""
-        if self._value_before(name, end):
-            return
-        if found := _PAIR.match(self._text, end):
+        is_behind = self._value_before(name, end)
+        found = _PAIR.match(self._text, end)
+        if found and not (is_behind and "-" in found.group()):  # behind a dash, the next pair of a list begins
             line = self._text.rfind("\n", end, found.end())
             at = found.end()
             if line >= 0 and self._text[at : at + 1] not in "\"'\\":
@@ -332,8 +332,7 @@ class _Scanner:
 
     def _said(self, name: str, at: int, *, whole_line: bool = False) -> None:
         """A value that no sign announces: only a word that holds a digit is taken for one, no number."""
-        bare = _BARE.match(self._text, at)
-        value = bare.group().rstrip(".") if bare else ""
+        value = _bare_value(self._text, at).rstrip(".")
         if whole_line and not _END_OF_LINE.match(self._text, at + len(value)):
             return
         if is_unlike_a_word(value):
@@ -341,7 +340,7 @@ class _Scanner:
 
     def _mask_block(self, at: int, depth: int, *, only_scalars: bool = False) -> None:
         below, content = self._block(at, depth, only_scalars=only_scalars)
-        if not content or content.startswith("masked, "):
+        if not content or starts_with_mask(content):
             return
         first = self._text[at:below].lstrip("\r\n")
         indent = first[: len(first) - len(first.lstrip("+- \t"))]
@@ -382,7 +381,7 @@ class _Scanner:
 
     @staticmethod
     def _is_plain(name: str, value: str) -> bool:
-        return value.startswith("masked, ") or is_plain_value(name, value) or is_object_reference(name, value)
+        return starts_with_mask(value) or is_plain_value(name, value) or is_object_reference(name, value)
 
     @staticmethod
     def _is_prose_name(name: str) -> bool:

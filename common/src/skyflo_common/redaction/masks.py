@@ -7,7 +7,7 @@ import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
-__all__ = ["MASK", "TOO_DEEP", "TOO_LARGE", "Fingerprints", "is_mask", "text_holds_mask"]
+__all__ = ["MASK", "TOO_DEEP", "TOO_LARGE", "Fingerprints", "is_mask", "starts_with_mask", "text_holds_mask"]
 
 TOO_DEEP = "masked, nested too deeply"
 TOO_LARGE = "masked, too large to be checked"
@@ -38,6 +38,11 @@ class Fingerprints:
 def is_mask(value: str) -> bool:
     """Tell whether the text is exactly one mask of ours."""
     return value.startswith("masked, ") and MASK.fullmatch(value) is not None
+
+
+def starts_with_mask(text: str, at: int = 0) -> bool:
+    """Tell whether a mask of ours stands at this place. A value that only begins with the same word is no mask."""
+    return text.startswith("masked, ", at) and MASK.match(text, at) is not None
 
 
 def text_holds_mask(text: str) -> bool:

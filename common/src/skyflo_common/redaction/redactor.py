@@ -12,6 +12,7 @@ from skyflo_common.redaction.assignments import redact_assignments
 from skyflo_common.redaction.budget import LONGEST_TEXT, WINDOW, Budget, Exhausted, Mask
 from skyflo_common.redaction.commands import redact_commands
 from skyflo_common.redaction.masks import TOO_LARGE, Fingerprints, is_mask
+from skyflo_common.redaction.quoted_text import redact_quoted
 from skyflo_common.redaction.secret_lines import redact_secret_documents
 from skyflo_common.redaction.standard_input import redact_standard_input
 from skyflo_common.redaction.structure import TreeRedaction, is_of_secret_kind
@@ -207,6 +208,8 @@ class _Run:
             text = self._known.hide(text, self._mask_known, self._budget.check)
         if len(text) < _SHORTEST_TEXT:
             return text
+        if '"' in text and self._nesting < _DEEPEST_NESTING:
+            text = redact_quoted(text, self._quoted, self._budget)
         text = redact_tokens(text, self._mask, self._budget)
         text = redact_urls(text, self._mask, self._budget)
         text = redact_accounts(text, self._mask, self._budget)
@@ -217,6 +220,13 @@ class _Run:
             text = redact_assignments(text, self._mask, self._budget)
         text = redact_standard_input(text, self._mask, self._budget)
         return redact_commands(text, self._mask, self._budget)
+
+    def _quoted(self, text: str) -> str:
+        self._nesting += 1
+        try:
+            return self._leaf(text, is_secret=False)
+        finally:
+            self._nesting -= 1
 
     def _mask(self, value: str) -> str:
         self.found[value] = None

@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 
 from skyflo_common.redaction.budget import Budget, Mask, matches
+from skyflo_common.redaction.masks import starts_with_mask
 
 __all__ = ["redact_secret_documents"]
 
@@ -61,7 +62,7 @@ def _redact_flows(text: str, mask: Mask, budget: Budget) -> str:
 
 def _redact_flow(held: str, mask: Mask) -> str:
     """The members between the braces: JSON keeps its keys, anything else is masked as a whole."""
-    if not held.strip() or held.strip().startswith("masked, "):
+    if not held.strip() or starts_with_mask(held.strip()):
         return held
     if _FLOW_VALUE.search(held) is None:
         return mask(held)
@@ -69,7 +70,7 @@ def _redact_flow(held: str, mask: Mask) -> str:
 
 
 def _mask_once(value: str, mask: Mask) -> str:
-    return value if value.startswith("masked, ") else mask(value)
+    return value if starts_with_mask(value) else mask(value)
 
 
 class _Lines:

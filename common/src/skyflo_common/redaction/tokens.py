@@ -11,7 +11,7 @@ __all__ = ["redact_tokens"]
 _PEM_BEGIN = re.compile(r"----[- ]BEGIN [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|Static key V1)(?: BLOCK)?[- ]----")
 _PEM_END = re.compile(r"----[- ]END [A-Za-z0-9 ]{0,40}(?:PRIVATE KEY|Static key V1)(?: BLOCK)?[- ]----")
 _PUTTY = re.compile(
-    r"Private-Lines: [0-9]{1,4}[ ]?\r?\n((?:[+\- \t]{0,80}+[^\s:]{1,128}+\r?\n){1,400}+"
+    r"Private-Lines: [0-9]{1,4}[ ]?\r?\n((?:[+\- \t]{0,80}+[^\s:]{1,128}+\r?\n){1,400}"
     r"(?:[+\- \t]{0,80}+Private-MAC: \S{1,128})?)"
 )
 _DOCKER_AUTH = re.compile(r"""(?<![A-Za-z0-9_])auth\\{0,3}["'][ ]?:[ ]?\\{0,3}["']([A-Za-z0-9+/]{8,4096}+={0,2})""")

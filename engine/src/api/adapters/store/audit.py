@@ -6,20 +6,31 @@ same entry. Streams are locked in sorted order, which prevents deadlocks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
 from src.api.schemas.audit import Actor
-from src.api.schemas.query import Increment, Where
-from src.api.schemas.records import AuditEntry, AuditHead
+from src.api.schemas.query import Assign, Increment, Where
+from src.api.schemas.records import AuditEntry, AuditHead, Record
 from src.api.utils.audit_hash import GENESIS, entry_hash
 
 __all__ = ["PendingEntry", "append"]
+
+R = TypeVar("R", bound=Record)
 
 _TAMPERED = (
     "Nothing was saved: the audit log of {} does not end at its head, so it was changed in the database. "
     "Run: skyflo audit verify"
 )
+
+
+class ChainTransaction(Transaction, Protocol):
+    """A transaction that moves a head and inserts what follows it."""
+
+    async def change_and_insert(
+        self, kind: type[R], where: Where, values: Mapping[str, Assign], rows: Sequence[Record]
+    ) -> tuple[R | None, bool]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class PendingEntry:
 
 
 async def append(
-    tx: Transaction, pending: Sequence[PendingEntry], now: int, cached: Mapping[str, AuditHead]
+    tx: ChainTransaction, pending: Sequence[PendingEntry], now: int, cached: Mapping[str, AuditHead]
 ) -> list[AuditHead]:
     """Append the entries to their streams in the order given, and return the new heads.
 
@@ -47,7 +58,7 @@ async def append(
 
 
 async def _extend(
-    tx: Transaction, stream: str, pending: Sequence[PendingEntry], now: int, cached: AuditHead | None
+    tx: ChainTransaction, stream: str, pending: Sequence[PendingEntry], now: int, cached: AuditHead | None
 ) -> AuditHead:
     new_head = await _append_after(tx, stream, cached, pending, now)
     if new_head is None:
@@ -61,33 +72,36 @@ async def _extend(
 
 
 async def _append_after(
-    tx: Transaction, stream: str, head: AuditHead | None, pending: Sequence[PendingEntry], now: int
+    tx: ChainTransaction, stream: str, head: AuditHead | None, pending: Sequence[PendingEntry], now: int
 ) -> AuditHead | None:
     return await (_start_stream(tx, stream, pending, now) if head is None else _advance_head(tx, head, pending, now))
 
 
-async def _start_stream(tx: Transaction, stream: str, pending: Sequence[PendingEntry], now: int) -> AuditHead | None:
+async def _start_stream(
+    tx: ChainTransaction, stream: str, pending: Sequence[PendingEntry], now: int
+) -> AuditHead | None:
     """Insert a stream's first entries. Return None if the stream exists."""
     entries = _chain_entries(pending, 0, GENESIS, now)
     head = AuditHead(stream, len(entries), entries[-1].hash, since=1, seal=None)
-    return await _insert_entries(tx, head, entries) if await tx.insert(head) else None
+    if not await tx.insert(head):
+        return None
+    if not await tx.insert_all(entries):
+        raise StoreUnavailable(_TAMPERED.format(stream))
+    return head
 
 
 async def _advance_head(
-    tx: Transaction, head: AuditHead, pending: Sequence[PendingEntry], now: int
+    tx: ChainTransaction, head: AuditHead, pending: Sequence[PendingEntry], now: int
 ) -> AuditHead | None:
     """Insert the entries after this head. Return None if the head has moved or was sealed."""
     entries = _chain_entries(pending, head.n, head.hash, now)
     guard: Where = {"stream": head.stream, "n": head.n, "hash": head.hash, "seal": head.seal}
     since = head.since if head.seal is None else head.n + 1
-    new_head = await tx.change(AuditHead, guard, n=entries[-1].n, hash=entries[-1].hash, since=since, seal=None)
-    return None if new_head is None else await _insert_entries(tx, new_head, entries)
-
-
-async def _insert_entries(tx: Transaction, head: AuditHead, entries: Sequence[AuditEntry]) -> AuditHead:
-    if not await tx.insert_all(entries):
+    values: dict[str, Assign] = {"n": entries[-1].n, "hash": entries[-1].hash, "since": since, "seal": None}
+    new_head, are_inserted = await tx.change_and_insert(AuditHead, guard, values, entries)
+    if new_head is not None and not are_inserted:
         raise StoreUnavailable(_TAMPERED.format(head.stream))
-    return head
+    return new_head
 
 
 def _chain_entries(pending: Sequence[PendingEntry], n: int, last: str, now: int) -> list[AuditEntry]:

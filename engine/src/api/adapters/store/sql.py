@@ -5,7 +5,7 @@ limit. A compare-and-set must not do either (`protocol.md` 1): here, an unknown 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from src.api.adapters.store.values import Column, boolean_positions, can_hold, check_value, columns_of
 from src.api.schemas.query import (
@@ -39,6 +39,7 @@ __all__ = [
     "select",
     "tail",
     "update",
+    "update_and_insert",
 ]
 
 R = TypeVar("R", bound=Record)
@@ -46,6 +47,8 @@ Statement = tuple[str, list[Scalar]]
 
 MAX_ROWS = 1000
 """The most rows that one statement reads, and the most values that one condition lists."""
+
+_TYPES: Final[Mapping[type, str]] = {str: "text", int: "bigint", bool: "boolean"}
 
 MAX_INSERTED = 50
 """The most rows that one statement inserts."""
@@ -97,6 +100,39 @@ def update(
     `clock` is the expression of the database's clock. With it, each row ends with the time, read once it is locked.
     """
     parameters = Parameters(numbered)
+    return _update_text(kind, where, values, parameters, clock), parameters.values
+
+
+def update_and_insert(
+    kind: type[Record], where: Where, values: Mapping[str, Assign], rows: Sequence[Record]
+) -> Statement:
+    """Render an UPDATE of one row and, for PostgreSQL only, an INSERT of rows of one kind if that row was changed.
+
+    It returns the changed row, and behind it how many of the others were inserted: none where a unique key is taken.
+    """
+    parameters = Parameters(numbered=True)
+    changed = _update_text(kind, where, values, parameters, None)
+    added, columns = type(rows[0]), columns_of(type(rows[0])).values()
+    listed = ", ".join(
+        f"({', '.join(_typed_place(each, check_value(each, getattr(row, each.name)), parameters) for each in columns)})"
+        for row in rows
+    )
+    text = (
+        f"WITH changed AS ({changed}), added AS (INSERT INTO {quote_name(added.table)} ({_column_list(added)}) "
+        f"SELECT listed.* FROM changed, (VALUES {listed}) AS listed ON CONFLICT DO NOTHING RETURNING 1) "
+        "SELECT changed.*, (SELECT count(*) FROM added) FROM changed"
+    )
+    return text, parameters.values
+
+
+def _typed_place(column: Column, value: Scalar, parameters: Parameters) -> str:
+    """A placeholder with its type, which PostgreSQL can't tell from the column where rows come from a query."""
+    return f"{parameters.add(value)}::{_TYPES[column.kind]}"
+
+
+def _update_text(
+    kind: type[Record], where: Where, values: Mapping[str, Assign], parameters: Parameters, clock: str | None
+) -> str:
     if not values or not where:
         raise ValueError(f"an update of {kind.__name__} needs a condition and something to set")
     _check_guard(kind, where)
@@ -104,7 +140,7 @@ def update(
     sets = ", ".join(_assignment(kind, columns[name], value, parameters, clock) for name, value in values.items())
     matching = render_where(kind, where, parameters)
     returned = _column_list(kind) if clock is None else f"{_column_list(kind)}, {clock}"
-    return f"UPDATE {quote_name(kind.table)} SET {sets}{matching} RETURNING {returned}", parameters.values
+    return f"UPDATE {quote_name(kind.table)} SET {sets}{matching} RETURNING {returned}"
 
 
 def insert(rows: Sequence[Record], *, numbered: bool) -> Statement:

@@ -157,6 +157,23 @@ class TortoiseTransaction(TortoiseReader):
                 self.changes.append(RowChange(row))
         return inserted == len(rows)
 
+    async def change_and_insert(
+        self, kind: type[R], where: Where, values: Mapping[str, Assign], rows: Sequence[Record]
+    ) -> tuple[R | None, bool]:
+        """Change one row as `change` does, and then insert the others: on PostgreSQL in one statement.
+
+        Return the changed row, or None if there was none to change, and whether all others were inserted.
+        """
+        if not self._dialect.numbered or len(rows) > sql.MAX_INSERTED:
+            changed = await self.change(kind, where, **values)
+            return changed, changed is not None and await self.insert_all(rows)
+        found = await self._run(sql.update_and_insert(kind, where, values, rows))
+        if not found:
+            return None, False
+        changed = sql.build_record(kind, found[0][:-1])
+        self.changes += [RowChange(changed, values), *map(RowChange, rows)]
+        return changed, found[0][-1] == len(rows)
+
     async def remove(self, kind: type[Record], where: Where) -> None:
         await self._run(sql.delete(kind, where, numbered=self._dialect.numbered))
 

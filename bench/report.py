@@ -40,10 +40,12 @@ def format_json(results: Sequence[BenchmarkResult], when: str) -> str:
 
 def format_page(results: Sequence[BenchmarkResult]) -> str:
     machine, whens = describe_machine(), [each.when for each in results]
+    python = (
+        f"{machine['cores']} cores, Python {machine['python']} (2,500,000 numbers summed in {machine['sum_ms']} ms)"
+    )
     lines = [
         _INTRO,
-        f"{machine['cores']} cores, Python {machine['python']}, which sums 2,500,000 numbers in {machine['sum_ms']} ms. "
-        f"Measured from {min(whens)} to {max(whens)}.\n",
+        f"{python}. Measured from {min(whens)} to {max(whens)}.\n",
         "| | measured | target | floor | ours / floor | runs | load |",
         "|---|---|---|---|---|---|---|",
     ]

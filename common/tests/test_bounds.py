@@ -41,6 +41,7 @@ HOSTILE = [
     "<a>", "<password ", '<a b="c" ', "<password><![CDATA[", "<key>token</key>", '"a" "', '("token", "', "&a b ", "''a",
     '"""', 'password = """', "password = <<A\n", "password = \\\n", "password: *a\n", "Private-Lines: 1\na\n",
     'auth": "aaaa', "sentinel auth-pass a ", "tokens: [a, ", "{kty: a, d: ",
+    "\x1b[0m", "\x1b]", "\x1b", "\r", "2026-11-30T16:00:00Z ", "[a/b] ", "\n[", "\\'", "' ", "` ", '" ',
     "\\n", '\\"', "é", "\U0001f600", "x y ", "not: yes, ",
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from harmless_corpus import HARMLESS_TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from secret_corpus import CANARY, ENCODED, SECRET_TEXTS
+from secret_corpus import CANARY, ENCODED, SECRET_TEXTS, WRAPPINGS
 
 from skyflo_common.jsontypes import Json, JsonObject
 from skyflo_common.redaction import Exhausted, Fingerprints, Redactor, contains_mask, is_mask, is_secret_name
@@ -207,6 +207,36 @@ PIECES = st.sampled_from([*SECRET_TEXTS, *HARMLESS_TEXTS, "\n", "---\n", " ", "{
 def test_masking_twice_changes_nothing(text: str) -> None:
     once = REDACTOR.redact_text(text)
     assert REDACTOR.redact_text(once) == once
+
+
+@pytest.mark.promise("secrets")
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_secrets_are_masked_in_whatever_carries_them(wrapping: str) -> None:
+    for holder in SECRET_TEXTS:
+        text = WRAPPINGS[wrapping](holder)
+        shown = REDACTOR.redact_text(text)
+        assert CANARY not in shown, text
+        assert ENCODED not in shown, text
+        assert REDACTOR.redact_text(shown) == shown
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_harmless_texts_pass_in_nearly_all_that_carries_them(wrapping: str) -> None:
+    carried = [WRAPPINGS[wrapping](text) for text in HARMLESS_TEXTS]
+    masked = [text for text in carried if REDACTOR.redact_text(text) != text]
+    assert len(masked) <= (
+        10 if {"'", '"'} & set(WRAPPINGS[wrapping]("")) else 0
+    ), masked  # what a quote ends is unclear
+
+
+@pytest.mark.promise("secrets")
+def test_lines_without_secrets_keep_their_time_stamps() -> None:
+    stamp = "2026-11-30T16:00:00Z "
+    text = "\n".join(stamp + line for line in ("one", "password: |", f"  {CANARY}", f"  {CANARY}", "user: bob", "two"))
+    first, *middle, last = REDACTOR.redact_text(text).split("\n")
+    assert (first, last) == (f"{stamp}one", f"{stamp}two")
+    assert middle[0].endswith("password: |")
+    assert "masked, " in middle[1]
 
 
 @pytest.mark.promise("secrets")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 
 CANARY = "c4nary-V4lue-9f3"
 ENCODED = base64.b64encode(CANARY.encode()).decode()
@@ -313,3 +314,29 @@ TOKENS = [
     "$2y$10$abcdefghijklmnopqrstuuJ8kIVQ7lXqZ3sLq0o6d6sZzVQ0x5bSa",
     "$apr1$abcdefgh$0123456789abcdefghij./",
 ]
+
+
+def _before_each_line(prefix: str) -> Callable[[str], str]:
+    return lambda text: "\n".join(prefix + line for line in text.split("\n"))
+
+
+WRAPPINGS: dict[str, Callable[[str], str]] = {
+    "line of JSON": lambda text: f'12:00 {{"log": {json.dumps(text)}, "n": 1}}',
+    "message of more lines in JSON": lambda text: f'12:00 {{"log": {json.dumps(f"state{chr(10)}{text}")}}}',
+    "JSON in JSON": lambda text: f"12:00 {json.dumps(json.dumps({'log': f'state{chr(10)}{text}'}))} and",
+    "logfmt": lambda text: f"ts=1 level=info msg={json.dumps(text)} n=1",
+    "dictionary of Python": lambda text: f"12:00 {{'log': {text!r}, 'n': 1}}",
+    "dictionary of Python with more lines": lambda text: f"12:00 {{'log': {f'state{chr(10)}{text}'!r}}}",
+    "lines of Windows": lambda text: text.replace("\n", "\r\n") + "\r\nnext",
+    "time stamps": _before_each_line("2026-11-30T16:00:00.123456789Z "),
+    "times in words": _before_each_line("2026-11-30 16:00:00,123 "),
+    "names of pods": _before_each_line("[web-7d9f/app] "),
+    "names of pods and time stamps": _before_each_line("[web-7d9f/app] 2026-11-30T16:00:00+01:00 "),
+    "klog": _before_each_line("I1130 16:00:00.123456       1 main.go:12] "),
+    "colours": lambda text: f"\x1b[1;32m{text}\x1b[0m",
+    "coloured words": lambda text: text.replace(" ", " \x1b[2m").replace("=", "\x1b[0m=") + "\x1b[0m",
+    "byte order mark": lambda text: f"\ufeff{text}",
+    "blanks that break no line": lambda text: text.replace(" ", "\u00a0"),
+    "Markdown": lambda text: f"```\n{text}\n```",
+}
+"""Ways in which logs and other programs carry a text."""

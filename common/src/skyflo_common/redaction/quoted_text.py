@@ -2,27 +2,33 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from re import Pattern
 
 from skyflo_common.redaction.budget import Budget
 
 __all__ = ["end_of_quoted", "redact_quoted"]
 
 _INSIDE = {'"': re.compile(r'(?:[^"\\\n]++|\\.){0,512}'), "'": re.compile(r"[^'\n]*+"), "`": re.compile(r"[^`\n]*+")}
-_TO_BLANK = re.compile(r'"[^"\\\s]*+["\\\s]?')
+_INSIDE_LITERAL = {**_INSIDE, "'": re.compile(r"(?:[^'\\\n]++|\\.){0,512}")}
+_TO_BLANK = re.compile(
+    r"\"[^\"\\\s]*+[\"\\\s]?|(?<![A-Za-z0-9_])'[^'\\\s]*+['\\\s]?|`[^`\s]*+[`\s]?"  # an apostrophe opens nothing
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))")
+_MEANT = {"n": "\n", "t": "\t", "r": "\r"}
+_WRITTEN = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 
 
-def end_of_quoted(text: str, at: int) -> int:
+def end_of_quoted(text: str, at: int, inside: Mapping[str, Pattern[str]] = _INSIDE) -> int:
     """Return where the text in quotes that opens at `at` ends: at its closing quote, or with its line."""
     end = at + 1
-    while (found := _INSIDE[text[at]].match(text, end)) and found.end() > end:
+    while (found := inside[text[at]].match(text, end)) and found.end() > end:
         end = found.end()
     return end
 
 
 def redact_quoted(text: str, redact: Callable[[str], str], budget: Budget) -> str:
-    """Redact the strings in double quotes that JSON can read and that hold blanks or escapes.
+    """Redact the strings in quotes that hold blanks or escapes, as JSON, Python, Go and shells write them.
 
     A line break in one is written as `\\n`, so what stands at the start of a line, or is one word, is found only in
     what the string means. The rest of the text, and strings that hold no secret, stay as they are.
@@ -36,25 +42,51 @@ def redact_quoted(text: str, redact: Callable[[str], str], budget: Budget) -> st
     parts: list[str] = []
     copied = 0
     for start, end, meant in literals:
-        if redacted.get(meant, meant) != meant:
-            parts += [text[copied:start], json.dumps(redacted[meant], ensure_ascii=False)]
+        shown = redacted.get(meant, meant)
+        if shown != meant:
+            parts += [text[copied:start], _write(shown, text[start])]
             copied = end
     return "".join([*parts, text[copied:]]) if parts else text
 
 
 def _literals(text: str, budget: Budget) -> Iterator[tuple[int, int, str]]:
-    """Where the strings of JSON stand in a text, their quotes included, and what they mean."""
+    """Where the strings stand in a text, their quotes included, and what they mean."""
     at = 0
+    unclosed: dict[str, int] = {}
     while found := next((each for each in _TO_BLANK.finditer(text, at) if not _is_word(each[0])), None):
-        start = found.start()
-        end = end_of_quoted(text, start)
-        at = end
-        if text[end : end + 1] == '"':
+        start, quote = found.start(), text[found.start()]
+        at = start + 1
+        if start < unclosed.get(quote, 0):
+            continue
+        end = end_of_quoted(text, start, _INSIDE_LITERAL)
+        if text[end : end + 1] == quote:
             at = end + 1
             budget.count_node()
-            with suppress(ValueError):  # Python's own way to write a string, for instance
-                yield start, at, json.loads(text[start:at], strict=False)
+            yield start, at, _read(text[start:at])
+        else:
+            unclosed[quote] = end
 
 
 def _is_word(quoted: str) -> bool:
-    return len(quoted) > 1 and quoted.endswith('"')
+    return len(quoted) > 1 and quoted[-1] == quoted[0]
+
+
+def _read(literal: str) -> str:
+    """What a string means. One that JSON can't read is read as Python and Go write it."""
+    if "\\" not in literal or literal[0] == "`":
+        return literal[1:-1]
+    try:
+        return str(json.loads(literal, strict=False))
+    except ValueError:
+        return _ESCAPE.sub(_meant, literal[1:-1])
+
+
+def _meant(escape: re.Match[str]) -> str:
+    code = escape[1] or escape[2]
+    return chr(int(code, 16)) if code else _MEANT.get(escape[3], escape[3])
+
+
+def _write(meant: str, quote: str) -> str:
+    if quote == '"':
+        return json.dumps(meant, ensure_ascii=False)
+    return quote + (meant.translate(_WRITTEN) if quote == "'" else meant) + quote

@@ -224,9 +224,7 @@ def test_secrets_are_masked_in_whatever_carries_them(wrapping: str) -> None:
 def test_harmless_texts_pass_in_nearly_all_that_carries_them(wrapping: str) -> None:
     carried = [WRAPPINGS[wrapping](text) for text in HARMLESS_TEXTS]
     masked = [text for text in carried if REDACTOR.redact_text(text) != text]
-    assert len(masked) <= (
-        10 if {"'", '"'} & set(WRAPPINGS[wrapping]("")) else 0
-    ), masked  # what a quote ends is unclear
+    assert len(masked) <= len(HARMLESS_TEXTS) // 25, masked  # what a quote ends, behind a name, is not always clear
 
 
 @pytest.mark.promise("secrets")

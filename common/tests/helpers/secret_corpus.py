@@ -1,6 +1,7 @@
 """What must be masked: texts of Kubernetes and CI/CD that hold a canary or, as `ENCODED`, its base64."""
 
 import base64
+import html
 import json
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ SECRET_TEXTS = [
     f'12:00:00 {{"message": "kind: Secret\\nstringData:\\n  a: |\\n    {CANARY}\\n"}}',
     f'failed: "docker login --password-stdin <<EOF\\n{CANARY}\\nEOF" (5" left)',
     json.dumps({"log": json.dumps({"log": f"state\nsentinel auth-pass mymaster {CANARY}"}) + " x"}) + " x",
+    f"<password>a&lt;{CANARY}&amp;{CANARY}</password>",
     # behind a value that is masked, or is called so
     f"X-Api-Key: a1b2c3d4e5f6\nshop:{CANARY}@tcp(db:3306)/shop?parseTime=true",
     f'DATABASE_URL="postgres://joe:a1b2c3d4@db/x"; DSN="shop:{CANARY}@tcp(db:3306)/shop"',
@@ -337,6 +339,7 @@ WRAPPINGS: dict[str, Callable[[str], str]] = {
     "coloured words": lambda text: text.replace(" ", " \x1b[2m").replace("=", "\x1b[0m=") + "\x1b[0m",
     "byte order mark": lambda text: f"\ufeff{text}",
     "blanks that break no line": lambda text: text.replace(" ", "\u00a0"),
+    "HTML": html.escape,
     "Markdown": lambda text: f"```\n{text}\n```",
 }
 """Ways in which logs and other programs carry a text."""

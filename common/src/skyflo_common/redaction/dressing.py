@@ -4,10 +4,11 @@ Colours of a terminal, invisible characters, and what a log writes before each l
 begins with a name, or that a value ends.
 """
 
+import html
 import re
 from dataclasses import dataclass
 
-__all__ = ["Dressed", "undress"]
+__all__ = ["Dressed", "undress", "unescape_entities"]
 
 _DRESSING = re.compile(r"[\x1b\r\u00a0\u00ad\u200b-\u200d\u2060\ufeff]|(?m:^)(?:[0-9]{4}-|\[|[IWEF][0-9]{4} )")
 _INVISIBLE = re.compile(
@@ -19,6 +20,7 @@ _PREFIX = re.compile(
     r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.,]{0,10}(?:Z|[+-][0-9]{2}:?[0-9]{2})?[ \t]"
     r"|[IWEF][0-9]{4} [0-9:]{8}\.[0-9]{6}[ ]{1,8}[0-9]{1,10} [A-Za-z0-9_.-]{1,80}:[0-9]{1,6}\] )?"
 )
+_ENTITY = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#[0-9]{1,6}|#x[0-9A-Fa-f]{1,5});")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ def undress(text: str) -> Dressed | None:
     prefixes = [found[0] if (found := _PREFIX.match(line)) else "" for line in lines]
     plain = "\n".join(line[len(prefix) :] for line, prefix in zip(lines, prefixes, strict=True))
     return Dressed(text, plain, prefixes) if plain != text else None
+
+
+def unescape_entities(text: str) -> str:
+    """Return a text that was escaped for HTML or XML as it was before."""
+    return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
 
 
 def _same(before: list[str], after: list[str]) -> int:

@@ -11,7 +11,7 @@ from skyflo_common.redaction.accounts import redact_accounts
 from skyflo_common.redaction.assignments import redact_assignments
 from skyflo_common.redaction.budget import LONGEST_TEXT, WINDOW, Budget, Exhausted, Mask
 from skyflo_common.redaction.commands import redact_commands
-from skyflo_common.redaction.dressing import undress
+from skyflo_common.redaction.dressing import undress, unescape_entities
 from skyflo_common.redaction.masks import TOO_LARGE, Fingerprints, is_mask
 from skyflo_common.redaction.quoted_text import redact_quoted
 from skyflo_common.redaction.secret_lines import redact_secret_documents
@@ -209,9 +209,15 @@ class _Run:
             text = self._known.hide(text, self._mask_known, self._budget.check)
         if len(text) < _SHORTEST_TEXT:
             return text
-        if dressed := undress(text):
-            return dressed.show(self._plain_text(dressed.plain))
-        return self._plain_text(text)
+        shown = self._undressed(text)
+        if (unescaped := unescape_entities(shown)) == shown:
+            return shown
+        again = self._undressed(unescaped)  # only now: in XML, an escaped `<` is no end of a value
+        return shown if again == unescaped else again
+
+    def _undressed(self, text: str) -> str:
+        dressed = undress(text)
+        return dressed.show(self._plain_text(dressed.plain)) if dressed else self._plain_text(text)
 
     def _plain_text(self, text: str) -> str:
         if self._nesting < _DEEPEST_NESTING:

@@ -14,7 +14,7 @@ from bench.text import SCRIPT
 from tests.support import services
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.model_script import Script
-from tests.support.services import free_port
+from tests.support.ports import free_port
 
 __all__ = ["API", "CHAT", "Harness"]
 

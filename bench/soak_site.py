@@ -15,7 +15,7 @@ from src.api.adapters.store.migrations import migrate
 from tests.support.breakable import BreakableService, breakable_postgres, breakable_redis
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
-from tests.support.services import free_port
+from tests.support.ports import free_port
 from tests.support.tcp_proxy import TcpProxy, open_tcp_proxy
 
 __all__ = ["Engine", "SoakSite", "open_site"]

@@ -14,8 +14,9 @@ from redis import Redis
 from src.api.config.offers import OFFERS
 from tests.support.counting_process import CountingProcess
 from tests.support.engines import EngineProcess
+from tests.support.ports import free_port
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import Cluster, free_port
+from tests.support.services import Cluster
 from tests.support.terminal import Shell
 from tests.support.waiting import PATIENCE
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from src.cli.up import up
+from tests.support.ports import free_port
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import free_port
 from tests.support.terminal import Shell
 
 

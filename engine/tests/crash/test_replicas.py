@@ -18,9 +18,10 @@ from tests.support.crash_scenarios import ScenarioContext, check_invariants
 from tests.support.crash_script import SLOW_REQUEST, SLOW_TEXT, change_request
 from tests.support.engines import EngineFactory, EngineProcess
 from tests.support.loopback import loopback
+from tests.support.ports import free_port
 from tests.support.reducer import reduce
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import RedisServer, free_port
+from tests.support.services import RedisServer
 from tests.support.waiting import PATIENCE, give_time, wait_until
 
 SECRET = "0123456789abcdef0123456789abcdef-of-the-replicas"

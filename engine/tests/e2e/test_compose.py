@@ -21,8 +21,9 @@ import pytest
 
 from tests.support.app import log_in, register_user
 from tests.support.compose_file import DEPLOYMENT, Service, Target, interpolate, read_compose_file
+from tests.support.ports import free_port
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import Cluster, free_port
+from tests.support.services import Cluster
 from tests.support.waiting import PATIENCE, wait_until
 
 COMPOSE = read_compose_file()

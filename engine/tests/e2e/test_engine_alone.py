@@ -18,7 +18,8 @@ import pytest
 
 from tests.support.app import BASE
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
-from tests.support.services import PROJECT, free_port
+from tests.support.ports import free_port
+from tests.support.services import PROJECT
 from tests.support.waiting import eventually
 
 ENGINE = PROJECT / "engine"

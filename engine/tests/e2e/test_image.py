@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.image_store import PARTS, ImageStore, Part
 from tests.support.images import Container, Image, open_image
+from tests.support.ports import free_port
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import free_port
 from tests.support.waiting import eventually, wait_until
 
 pytestmark = [

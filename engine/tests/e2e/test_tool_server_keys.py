@@ -15,8 +15,9 @@ from dotenv import dotenv_values
 from tests.e2e.test_kill import generation, rested
 from tests.support.api_user import Answer, ApiUser
 from tests.support.console_pages import find_scenarios, run_step
+from tests.support.ports import free_port
 from tests.support.product import Product, RestartableProduct, UpProcess, tool_call
-from tests.support.services import PROJECT, free_port
+from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE
 
 STEPS = find_scenarios(PROJECT / "docs" / "operations" / "keys.md")["rotation"]

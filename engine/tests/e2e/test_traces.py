@@ -12,8 +12,8 @@ from tests.support.api_user import ApiUser
 from tests.support.app import make_settings, run_app, serve_on_port
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 from tests.support.otlp_receiver import ReceivedSpan, otlp_receiver
+from tests.support.ports import free_port
 from tests.support.scripted_model import scripted_model_in_thread
-from tests.support.services import free_port
 from tests.support.waiting import PATIENCE, eventually
 
 CANARY = "hunter2-of-the-traces"

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.support.app import BASE
-from tests.support.services import PROJECT, free_port
+from tests.support.ports import free_port
+from tests.support.services import PROJECT
 from tests.support.waiting import eventually
 
 PACKAGES = ("common", "engine", "mcp", "sandbox")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.npm import install_package, wait_for_port
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess, start_guarded, stop_guarded
-from tests.support.services import free_port
 
 __all__ = ["aimock"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import services
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess
 from tests.support.services import PostgresServer, RedisServer
 from tests.support.tcp_proxy import TcpProxy, open_tcp_proxy
@@ -95,7 +96,7 @@ def breakable_postgres() -> Iterator[tuple[BreakableService, PostgresServer, Pos
         folder = stack.enter_context(services.temporary_folder("postgres-data", user))
         binaries = services.postgres_binaries(folder, user)
         password = services.initialise_postgres(binaries, folder, user)
-        port = services.free_port()
+        port = free_port()
         proxy = stack.enter_context(open_tcp_proxy(port))
         direct, proxied = (
             PostgresServer(f"postgres://postgres:{password}@127.0.0.1:{each}/postgres") for each in (port, proxy.port)
@@ -120,7 +121,7 @@ def breakable_redis() -> Iterator[tuple[BreakableService, RedisServer]]:
     """Start a Redis without persistence; yield it, and its address behind the proxy."""
     with ExitStack() as stack:
         folder = stack.enter_context(services.temporary_folder("redis-data", None))
-        port = services.free_port()
+        port = free_port()
         proxy = stack.enter_context(open_tcp_proxy(port))
         pid_file = folder / "redis.pid"
         service = BreakableService(

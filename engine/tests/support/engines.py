@@ -19,7 +19,8 @@ import httpx
 
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.loopback import loopback
-from tests.support.services import PROJECT, PostgresServer, free_port
+from tests.support.ports import free_port
+from tests.support.services import PROJECT, PostgresServer
 from tests.support.waiting import PATIENCE
 
 __all__ = ["LEASE", "SWEEP", "EngineFactory", "EnginePool", "EngineProcess", "open_engine_pool"]

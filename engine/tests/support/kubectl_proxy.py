@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 
 from tests.support.kubectl import Kubectl
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess
-from tests.support.services import free_port, run_service, temporary_folder
+from tests.support.services import run_service, temporary_folder
 from tests.support.waiting import PATIENCE
 
 __all__ = ["ClusterReader", "kubectl_proxy"]

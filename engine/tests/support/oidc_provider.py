@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.npm import install_package, wait_for_port
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess, start_guarded, stop_guarded
-from tests.support.services import free_port
 
 if TYPE_CHECKING:
     import httpx

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess
 from tests.support.services import (
     UnavailableError,
     answers_postgres,
     change_owner,
-    free_port,
     run_service,
     temporary_folder,
     unprivileged_user,

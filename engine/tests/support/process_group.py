@@ -16,8 +16,8 @@ import httpx
 from tests.support.client import FollowedRun, RetryingClient
 from tests.support.engines import EngineProcess
 from tests.support.loopback import loopback
+from tests.support.ports import free_port
 from tests.support.product import ENGINE
-from tests.support.services import free_port
 from tests.support.waiting import PATIENCE, wait_until
 
 __all__ = ["ProcessGroup", "run_process_group"]

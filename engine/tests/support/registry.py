@@ -5,8 +5,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess
-from tests.support.services import UnavailableError, free_port, run_service, temporary_folder
+from tests.support.services import UnavailableError, run_service, temporary_folder
 
 
 @contextmanager

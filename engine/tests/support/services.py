@@ -10,19 +10,18 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import SystemRandom
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.ports import free_port
 from tests.support.process_guard import GuardedProcess, start_guarded, stop_guarded
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[3]
 READY_WITHIN_SECONDS = 180
-PORTS = range(15_000, 30_000)
-"""Below the range that operating systems use for outgoing connections."""
 CLUSTER_WITHIN_SECONDS = 480
 DATABASES_PER_DROP = 16
 POSTGRES_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
@@ -316,15 +313,6 @@ def _current_context(kubeconfig: Path) -> str:
 
 
 # -- shared helpers
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now, outside the ranges from which other processes take theirs."""
-    for port in SystemRandom().sample(PORTS, 100):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise UnavailableError("no port of 127.0.0.1 is free")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from tests.support.app import (
     serve_on_port,
 )
 from tests.support.clock import FakeClock
-from tests.support.services import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, eventually
 
 LIMIT = 8

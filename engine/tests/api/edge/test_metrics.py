@@ -12,9 +12,9 @@ from src.api.config.settings import SettingsError
 from tests.support.app import SECRET, make_settings, run_app
 from tests.support.counting_process import CountingProcess
 from tests.support.engine_harness import EngineHarness, open_engine_harness
+from tests.support.ports import free_port
 from tests.support.prometheus import prometheus
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import free_port
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -16,8 +16,8 @@ from tests.support.app import make_settings, run_app
 from tests.support.clock import FakeClock
 from tests.support.counting_process import CountingProcess
 from tests.support.engine_harness import open_engine_harness
+from tests.support.ports import free_port
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import free_port
 
 StartPgbouncer = Callable[..., ExitStack]
 

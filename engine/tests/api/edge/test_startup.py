@@ -13,7 +13,7 @@ import pytest
 
 from src.api.adapters.store.migrations import migrate
 from tests.support.app import BASE, SECRET, UNREACHABLE_URL
-from tests.support.services import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, eventually
 
 ENGINE = Path(__file__).parents[3]

@@ -27,9 +27,9 @@ from tests.support.app import PASSWORD, check_problem, log_in
 from tests.support.clock import FakeClock
 from tests.support.counting_process import CountingProcess
 from tests.support.engine_harness import EngineHarness, open_engine_harness
+from tests.support.ports import free_port
 from tests.support.rows import row
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import free_port
 from tests.support.store_writes import insert_record
 from tests.support.waiting import eventually
 

@@ -20,9 +20,9 @@ from src.api.services.streaming.journal import Journal, TextBoundary
 from src.api.services.streaming.stream import RunStreams
 from src.api.services.streaming.watcher import RunWatcher
 from src.api.utils.ids import Uuid7
+from tests.support.ports import free_port
 from tests.support.reducer import reduce
 from tests.support.rows import row
-from tests.support.services import free_port
 from tests.support.store_writes import insert_record
 from tests.support.waiting import PATIENCE, eventually
 

@@ -19,8 +19,9 @@ from src.api.adapters.store.store import open_store
 from src.api.errors import StoreUnavailable
 from src.api.schemas.records import Approval, Decision, JournalEvent, Run
 from tests.support.pgbouncer import pgbouncer
+from tests.support.ports import free_port
 from tests.support.rows import row
-from tests.support.services import PROJECT, free_port
+from tests.support.services import PROJECT
 from tests.support.store_process import store_process
 from tests.support.store_writes import insert_record
 from tests.support.waiting import PATIENCE

@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from functools import cache
 
 from bench.results import BenchmarkResult, Measurement
 
@@ -65,15 +66,19 @@ def describe_machine() -> dict[str, str | int]:
         "cores": os.cpu_count() or 0,
         "python": platform.python_version(),
         "system": platform.system(),
-        "sum_ms": round(min(_sum_of_numbers() for _ in range(3)) * 1000),
+        "sum_ms": _sum_ms(),
     }
 
 
-def _sum_of_numbers() -> float:
-    """Seconds of CPU for plain work, by which figures of two machines or builds of Python can be compared."""
-    began = time.process_time()
-    sum(n * n % 7 for n in range(2_500_000))
-    return time.process_time() - began
+@cache
+def _sum_ms() -> int:
+    """Milliseconds of CPU for plain work, by which figures of two machines or builds of Python can be compared."""
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        sum(n * n % 7 for n in range(2_500_000))
+        times.append(time.process_time() - began)
+    return round(min(times) * 1000)
 
 
 def _format_row(figure: Measurement, load: float) -> str:

@@ -7,7 +7,7 @@
 import re
 
 from skyflo_common.redaction.budget import Budget, Mask, replace_matches
-from skyflo_common.redaction.masks import starts_with_mask
+from skyflo_common.redaction.masks import is_shown
 from skyflo_common.redaction.names import is_secret_name, word_set
 
 __all__ = ["is_unlike_a_word", "redact_accounts"]
@@ -119,7 +119,7 @@ def _is_mixed(value: str) -> bool:
 
 def _masked(match: re.Match[str], group: int, mask: Mask) -> str:
     value = match.group(group).rstrip(".:")
-    if value.startswith(("$", "{{")) or starts_with_mask(match.string, match.start(group)):
+    if value.startswith("{{") or is_shown(match.string, match.start(group)):
         return match.group()
     start = match.start(group) - match.start()
     return match.group()[:start] + mask(value) + match.group()[start + len(value) :]

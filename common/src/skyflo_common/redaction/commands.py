@@ -7,7 +7,7 @@ from itertools import accumulate, zip_longest
 
 from skyflo_common.redaction.accounts import is_unlike_a_word
 from skyflo_common.redaction.budget import Budget, Mask, matches, replace_matches
-from skyflo_common.redaction.masks import MASK, starts_with_mask
+from skyflo_common.redaction.masks import MASK, is_shown
 
 __all__ = ["redact_arguments_of_commands", "redact_commands"]
 
@@ -178,7 +178,7 @@ def redact_arguments_of_commands(arguments: list[str], mask: Mask) -> list[str]:
             at = found.start(found.lastindex or 0)
             index = bisect(offsets, at) - 1
             argument, within = arguments[start + index], at - offsets[index]
-            if not argument.startswith("$", within) and not starts_with_mask(argument, within):
+            if not is_shown(argument, within):
                 redacted[start + index] = argument[:within] + mask(argument[within:])
     return redacted
 
@@ -200,7 +200,7 @@ def _program(argument: str) -> str:
 def _masked(match: re.Match[str], mask: Mask) -> str:
     group = match.lastindex or 0
     value = match.group(group)
-    if value.startswith("$") or starts_with_mask(match.string, match.start(group)):
+    if is_shown(match.string, match.start(group)):
         return match.group()
     start, end = match.start(group) - match.start(), match.end(group) - match.start()
     return match.group()[:start] + mask(value) + match.group()[end:]

@@ -7,7 +7,16 @@ import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
-__all__ = ["MASK", "TOO_DEEP", "TOO_LARGE", "Fingerprints", "is_mask", "starts_with_mask", "text_holds_mask"]
+__all__ = [
+    "MASK",
+    "TOO_DEEP",
+    "TOO_LARGE",
+    "Fingerprints",
+    "is_mask",
+    "is_shown",
+    "starts_with_mask",
+    "text_holds_mask",
+]
 
 TOO_DEEP = "masked, nested too deeply"
 TOO_LARGE = "masked, too large to be checked"
@@ -43,6 +52,11 @@ def is_mask(value: str) -> bool:
 def starts_with_mask(text: str, at: int = 0) -> bool:
     """Tell whether a mask of ours stands at this place. A value that only begins with the same word is no mask."""
     return text.startswith("masked, ", at) and MASK.match(text, at) is not None
+
+
+def is_shown(text: str, at: int = 0) -> bool:
+    """Tell whether what a command is given at this place may be shown: a variable of the shell, or a mask of ours."""
+    return text.startswith("$", at) or starts_with_mask(text, at)
 
 
 def text_holds_mask(text: str) -> bool:

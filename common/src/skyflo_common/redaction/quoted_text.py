@@ -34,6 +34,8 @@ def redact_quoted(text: str, redact: Callable[[str], str], budget: Budget) -> st
     what the string means. The rest of the text, and strings that hold no secret, stay as they are.
     """
     literals = list(_literals(text, budget))
+    if not literals:
+        return text
     distinct = dict.fromkeys(meant for _, _, meant in literals)
     sentences = "\n".join(meant for meant in distinct if "\n" not in meant)
     if redact(sentences) == sentences:  # much quicker than one by one

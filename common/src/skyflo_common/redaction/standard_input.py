@@ -7,7 +7,7 @@ import re
 
 from skyflo_common.redaction.accounts import is_unlike_a_word
 from skyflo_common.redaction.budget import Budget, Mask, matches, replace_matches
-from skyflo_common.redaction.masks import MASK, starts_with_mask
+from skyflo_common.redaction.masks import MASK, is_shown, starts_with_mask
 
 __all__ = ["redact_standard_input"]
 
@@ -72,18 +72,13 @@ def _word(word: str, mask: Mask, *, is_surely: bool, after_user: bool) -> str:
     """One argument with its quotes; options, formats and variables are shown."""
     quote = word[0] if word[0] in "'\"" else ""
     value = word[1:-1] if quote else word
-    if len(value) < 3 or _is_shown(value) or value.startswith(("%", "`", "{{")) or (not quote and value[0] == "-"):
+    if len(value) < 3 or is_shown(value) or value.startswith(("%", "`", "{{")) or (not quote and value[0] == "-"):
         return word
     if not is_surely and (any(map(str.isspace, value)) or not is_unlike_a_word(value)):
         return word  # text that is only encoded may be anything
     user, colon, password = value.partition(":") if after_user else ("", "", value)
-    shown = f"{user}{colon}{mask(password)}" if password and not _is_shown(password) else value
+    shown = f"{user}{colon}{mask(password)}" if password and not is_shown(password) else value
     return f"{quote}{shown}{quote}"
-
-
-def _is_shown(value: str) -> bool:
-    """Whether a value is a variable of the shell, or masked already."""
-    return value.startswith("$") or starts_with_mask(value)
 
 
 def _redact_here_documents(text: str, mask: Mask, budget: Budget) -> str:
@@ -98,7 +93,7 @@ def _redact_here_documents(text: str, mask: Mask, budget: Budget) -> str:
         end = text.find(f"\n{opening[1]}", opening.end() - 1)
         end = end if end >= 0 else len(text)
         value = text[opening.end() : end]
-        if value and not _is_shown(value):
+        if value and not is_shown(value):
             parts += [text[at : opening.end()], mask(value)]
             at = end
     return "".join([*parts, text[at:]]) if parts else text

@@ -3,7 +3,7 @@
 import re
 
 from skyflo_common.redaction.budget import Budget, Mask, matches, replace_matches
-from skyflo_common.redaction.masks import MASK
+from skyflo_common.redaction.masks import starts_with_mask
 
 __all__ = ["redact_urls"]
 
@@ -63,7 +63,7 @@ def _redact_authorities(text: str, mask: Mask, budget: Budget) -> str:
         if rest is None or "@" not in rest.group():
             continue
         span = _secret_part(rest.group())
-        if span is None or MASK.match(text, start + span[0]):
+        if span is None or starts_with_mask(text, start + span[0]):
             continue
         parts += [text[at : start + span[0]], mask(text[start + span[0] : start + span[1]])]
         at = start + span[1]

@@ -33,12 +33,16 @@ async def admin_client(cluster: Cluster) -> AsyncIterator[KubeClient]:
 
 
 @pytest.fixture
-async def namespace(admin_client: KubeClient) -> AsyncIterator[KubeNamespace]:
-    """A new namespace, deleted after the test."""
+async def namespace(admin_client: KubeClient, cluster: Cluster) -> AsyncIterator[KubeNamespace]:
+    """A new namespace, emptied after the test, and deleted if the cluster outlives the tests."""
     name = f"t-{secrets.token_hex(5)}"
     await admin_client.send(json_request("POST", "/api/v1/namespaces", {"metadata": {"name": name}}))
-    yield KubeNamespace(admin_client, name)
-    await admin_client.send(ApiRequest("DELETE", f"/api/v1/namespaces/{name}"))
+    created = KubeNamespace(admin_client, name)
+    yield created
+    if cluster.is_temporary:
+        await created.remove_workloads()
+    else:
+        await admin_client.send(ApiRequest("DELETE", f"/api/v1/namespaces/{name}"))
 
 
 @pytest.fixture

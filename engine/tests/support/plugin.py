@@ -26,6 +26,7 @@ from tests.support.pgbouncer import pgbouncer
 from tests.support.prometheus import prometheus
 from tests.support.registry import oci_registry as oci_registry_service
 from tests.support.services import Cluster, PostgresServer, RedisServer, UnavailableError
+from tests.support.shared_tls import share_tls_contexts
 
 S = TypeVar("S")
 Claims = dict[str, list[str]]
@@ -129,6 +130,7 @@ def _uses_cluster(item: pytest.Item) -> bool:
 def pytest_collection_finish() -> None:
     """Keep what collection imported out of every later garbage collection; each start of an engine ends with one."""
     keep_from_garbage_collection()
+    share_tls_contexts()
 
 
 @pytest.hookimpl(wrapper=True)

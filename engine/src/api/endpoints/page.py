@@ -114,7 +114,8 @@ def _read_files(folder: Path) -> dict[str, _PageFile]:
 
 
 def _is_inside(path: Path, root: Path) -> bool:
-    return path.is_file() and path.resolve().is_relative_to(root)
+    """Say whether a file that `rglob` found is inside. It enters no linked folder, so only the file can be a link."""
+    return path.is_file() and (not path.is_symlink() or path.resolve().is_relative_to(root))
 
 
 def _read_file(path: Path, root: Path) -> _PageFile:

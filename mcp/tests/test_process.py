@@ -67,7 +67,7 @@ async def test_server_exits_when_the_parent_closes_its_pipe(server: ServerProces
 
 async def test_server_exits_on_sigterm(server: ServerProcess) -> None:
     server.process.terminate()
-    assert await server.process.wait() == 143
+    assert await server.wait() == 143
 
 
 @pytest.mark.promise("once")

@@ -22,6 +22,7 @@ from src.api.services.access import Caller, Role
 from src.api.services.limits import Limits
 from tests.support.core_harness import CoreHarness, FakeToolServer, add_team_members, open_core_harness
 from tests.support.counting_store import CountingStore
+from tests.support.pooled_process import PooledPopen
 from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE
 
@@ -74,7 +75,7 @@ async def test_repeated_decision_of_the_same_person_is_accepted(store_url: str) 
         assert tools.effects == {call_id: 1}
 
 
-class Racer(subprocess.Popen[str]):
+class Racer(PooledPopen):
     def send(self, line: str) -> None:
         assert self.stdin is not None
         self.stdin.write(line + "\n")
@@ -82,7 +83,7 @@ class Racer(subprocess.Popen[str]):
 
     def read_line(self) -> str:
         assert self.stdout is not None
-        return self.stdout.readline().strip()
+        return str(self.stdout.readline()).strip()
 
 
 @contextmanager

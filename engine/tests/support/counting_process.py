@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.counting_store import CountingStore, Effect
+from tests.support.pooled_process import PooledPopen
 from tests.support.waiting import PATIENCE
 
 TOKEN = "counting-token-0123456789"
@@ -41,7 +42,7 @@ class CountingProcess:
         flags += ["--grant-key", GRANT_KEY] if self.trusted else []
         flags += ["--legacy"] if self.legacy else []
         command = [sys.executable, "-m", "tests.support.counting_server", *flags]
-        self.process = subprocess.Popen(command, cwd=ENGINE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = PooledPopen(command, cwd=ENGINE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         self.port = json.loads(self.process.stdout.readline())["port"]
 

@@ -52,11 +52,16 @@ MODULES = (
 )
 
 
-def main() -> None:
+def import_late() -> None:
+    """Import what an engine imports when it first needs it, and read the certificate store."""
     for module in MODULES:
         importlib.import_module(module)
     for create_context in (http_link.tls_context, host.tls_context):
         create_context()
+
+
+def main() -> None:
+    import_late()
     routes = _analyse_routes()
     # The start of an engine ends with a garbage collection, which would otherwise scan all modules loaded here.
     keep_from_garbage_collection()

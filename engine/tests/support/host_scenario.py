@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.support.pooled_process import pooled_run
 from tests.support.services import PROJECT
 from tests.support.sweep_scenario import make_old, wait_until_messages_erased
 from tests.support.waiting import PATIENCE
@@ -65,9 +66,8 @@ def _change_email(engine: EngineProcess, failpoints: str) -> subprocess.Complete
 def _run_admin(engine: EngineProcess, failpoints: str, *command: str) -> subprocess.CompletedProcess[str]:
     armed = {"SKYFLO_TESTING": "1", "SKYFLO_FAILPOINTS": failpoints, "PYTHONPATH": str(PROJECT / "engine")}
     environment = {**engine.environment, **armed}
-    return subprocess.run(
+    return pooled_run(
         [sys.executable, "-m", "src.cli.main", "admin", *command],
-        check=False,
         env=environment,
         cwd=engine.log.parent,
         text=True,

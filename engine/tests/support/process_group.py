@@ -16,6 +16,7 @@ import httpx
 from tests.support.client import FollowedRun, RetryingClient
 from tests.support.engines import EngineProcess
 from tests.support.loopback import loopback
+from tests.support.pooled_process import PooledPopen
 from tests.support.ports import free_port
 from tests.support.product import ENGINE
 from tests.support.waiting import PATIENCE, wait_until
@@ -113,7 +114,7 @@ def run_process_group(folder: Path, environment: Mapping[str, str], count: int =
     log = folder / "processes.log"
     ports = {"PORT": str(port), "METRICS_ADDRESS": f"127.0.0.1:{metrics_port}", "ENGINE_PROCESSES": str(count)}
     with log.open("ab") as output:
-        parent = subprocess.Popen(
+        parent = PooledPopen(
             [sys.executable, "-m", "src.api.up"],
             cwd=ENGINE,
             env={**environment, **ports, "PYTHONUNBUFFERED": "1", "SANDBOX": "none"},

@@ -16,6 +16,7 @@ from tests.support.api_user import ApiUser
 from tests.support.kubectl import Kubectl
 from tests.support.loopback import loopback_async
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
+from tests.support.pooled_process import PooledPopen
 from tests.support.scripted_model import ScriptedModel
 from tests.support.waiting import PATIENCE, eventually
 
@@ -121,8 +122,9 @@ def start_product(
     }
     speaking = {"LLM_MODEL": "openai/scripted", "LLM_HOST": model.url, "OPENAI_API_KEY": KEY} if model else {}
     with log.open("ab") as output:
-        process = subprocess.Popen(
+        process = PooledPopen(
             [sys.executable, "-m", "src.api.up"],
+            launch_children=True,
             cwd=ENGINE,
             env={**os.environ, **mine, **speaking, "KUBECONFIG": str(kubeconfig), **environment},
             stdin=subprocess.DEVNULL,

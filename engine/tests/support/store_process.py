@@ -13,16 +13,17 @@ from src.api.errors import StoreUnavailable
 from src.api.ports import Transaction
 from src.api.schemas.query import Increment
 from src.api.schemas.records import Run
+from tests.support.pooled_process import PooledPopen
 from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE
 
 ROUNDS = 200
 
 
-class StoreProcess(subprocess.Popen[str]):
+class StoreProcess(PooledPopen):
     def line(self) -> str:
         assert self.stdout is not None
-        return self.stdout.readline().strip()
+        return str(self.stdout.readline()).strip()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.pooled_process import pooled_run
 from tests.support.waiting import PATIENCE
 
 __all__ = ["CommandResult", "Shell", "TerminalSession"]
@@ -125,7 +126,7 @@ class Shell:
 
     def run(self, *arguments: str, typed: str | None = None, within: float = PATIENCE) -> CommandResult:
         """Run a command with pipes, as a script does. Standard input is `typed`, or empty."""
-        done = subprocess.run(
+        done = pooled_run(
             [*COMMAND, *arguments],
             input=typed if typed is not None else "",
             env=self.environment,
@@ -134,7 +135,6 @@ class Shell:
             encoding="utf-8",
             errors="replace",
             timeout=within,
-            check=False,
         )
         return CommandResult(done.returncode, done.stdout, done.stderr)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,9 @@ from fastmcp.client import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from tool_client import KEY, TOKEN, ToolClient
 
+from tests.support.pooled_process import PooledPopen
+from tests.support.waiting import PATIENCE
+
 MODULE = (sys.executable, "-m", "skyflo_tools")
 
 
@@ -20,7 +24,7 @@ MODULE = (sys.executable, "-m", "skyflo_tools")
 class ServerProcess:
     """A tool server that runs in its own process."""
 
-    process: asyncio.subprocess.Process
+    process: "subprocess.Popen[bytes]"
     port: int
 
     @property
@@ -37,9 +41,15 @@ class ServerProcess:
         """Close the parent's end of the pipe and wait for the process. Returns its exit code."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        await asyncio.wait_for(self.process.communicate(), 60)
-        assert self.process.returncode is not None
-        return self.process.returncode
+        return await self.wait()
+
+    async def wait(self) -> int:
+        """Wait for the process and return its exit code."""
+        code = await asyncio.to_thread(self.process.wait, PATIENCE)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return code
 
 
 def server_environment(file: Path, contexts: str, folder: Path, **changed: str) -> dict[str, str]:
@@ -55,14 +65,10 @@ def server_environment(file: Path, contexts: str, folder: Path, **changed: str) 
 
 
 async def start_server(env: dict[str, str], command: Sequence[str] = MODULE) -> ServerProcess:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=env,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    start = PooledPopen if command is MODULE else subprocess.Popen
+    process = start(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 120)
+    line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), PATIENCE)
     announced = json.loads(line)
     assert announced == {"event": "listening", "port": announced["port"]}
     return ServerProcess(process, announced["port"])
@@ -74,6 +80,5 @@ async def running_server(env: dict[str, str], command: Sequence[str] = MODULE) -
     try:
         yield server
     finally:
-        if server.process.returncode is None:
-            server.process.kill()
-        await server.process.communicate()
+        server.process.kill()
+        await server.wait()

@@ -45,7 +45,7 @@ def run_processes(settings: Settings, host: str, port: str, announce: Callable[[
     `announce` is called once, with the port, when the first process listens. If that one ends instead, its exit code is
     returned: the others would fail like it. Raises `SettingsError` if the port or an address of metrics can't be used.
     """
-    _check_metrics_ports(settings)
+    _check_metrics_ports(settings, port)
     bind(host, port).close()  # sockets that share a port would not notice another program of this account on it
     with bind(host, port, shared=True) as reserved:
         return asyncio.run(_run(settings, host, reserved.getsockname()[1], announce))
@@ -212,10 +212,13 @@ def _metrics_address(address: str, number: int) -> str:
     return f"{shown}:{port + number - 1 if port else 0}"
 
 
-def _check_metrics_ports(settings: Settings) -> None:
-    if settings.metrics_address is None:
+def _check_metrics_ports(settings: Settings, port: str) -> None:
+    first = parse_address(settings.metrics_address)[1] if settings.metrics_address is not None else 0
+    if not first:
         return
-    last = parse_address(settings.metrics_address)[1] + settings.engine_processes - 1
+    last = first + settings.engine_processes - 1
+    problem = f"METRICS_ADDRESS: each of {settings.engine_processes} processes needs the next port, up to {last}"
     if last > 65_535:
-        problem = f"METRICS_ADDRESS: each of {settings.engine_processes} processes needs the next port, up to {last}"
         raise SettingsError([f"{problem}; choose a lower port"])
+    if port in map(str, range(first, last + 1)):
+        raise SettingsError([f"{problem}, and PORT={port} is one of them; choose another port for one of the two"])

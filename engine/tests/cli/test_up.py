@@ -73,6 +73,8 @@ def test_several_processes_refuse_what_one_process_only_can_use(model_only: Shel
     assert "works with one process only" in model_only.run("up", "--workers", "2", "--sandbox", "all").err
     model_only.extra["METRICS_ADDRESS"] = "127.0.0.1:65535"
     assert "choose a lower port" in model_only.run("up", "--workers", "2").err
+    model_only.extra["METRICS_ADDRESS"] = "127.0.0.1:20001"
+    assert "PORT=20002 is one of them" in model_only.run("up", "--workers", "2", "--port", "20002").err
 
 
 def test_several_processes_do_not_share_their_port_with_another_program(model_only: Shell, redis_url: str) -> None:

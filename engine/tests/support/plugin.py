@@ -49,6 +49,9 @@ KEPT_PREFIXES = (
     "npm_config_",
 )
 
+RARELY = "400"
+"""How often kubectl, helm and API servers collect garbage: 7 to 15 % of their CPU less, for 300 MB of memory each."""
+
 IN_ORDER = "tests_in_order"
 CLUSTER = pytest.StashKey[ExitStack]()
 """What stops the cluster that the session's tests share."""
@@ -178,7 +181,7 @@ def _isolate_environment(config: pytest.Config) -> None:
     cache = before.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     os.environ.clear()
     os.environ.update({name: value for name, value in before.items() if _is_kept(name)})
-    os.environ.update(HOME=str(home), XDG_CACHE_HOME=cache, SKYFLO_ENV_FILE="")
+    os.environ.update(HOME=str(home), XDG_CACHE_HOME=cache, SKYFLO_ENV_FILE="", GOGC=RARELY)
 
     def restore() -> None:
         os.environ.clear()

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from random import SystemRandom
 
-__all__ = ["free_port"]
+__all__ = ["free_port", "free_ports"]
 
 PORTS = range(15_000, 30_000)
 """Below the range that operating systems use for outgoing connections."""
@@ -45,9 +45,19 @@ def _reservations() -> _Reservations:
 
 def free_port() -> int:
     """Return a port of 127.0.0.1 that is free now, and that no other process of the tests was given."""
-    for port in SystemRandom().sample(PORTS, 200):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if _reservations().take(port):
-                return port
+    return free_ports(1)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many such ports that follow each other."""
+    for first in SystemRandom().sample(PORTS, 200):
+        if all(_take(port) for port in range(first, first + count)):
+            return first
     raise OSError("no port of 127.0.0.1 is free")
+
+
+def _take(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return _reservations().take(port)
+    return False

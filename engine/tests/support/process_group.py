@@ -17,7 +17,7 @@ from tests.support.client import FollowedRun, RetryingClient
 from tests.support.engines import EngineProcess
 from tests.support.loopback import loopback
 from tests.support.pooled_process import PooledPopen
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.product import ENGINE
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -110,7 +110,7 @@ def _find_server(answer: httpx.Response, port: int) -> int | None:
 @contextmanager
 def run_process_group(folder: Path, environment: Mapping[str, str], count: int = 2) -> Iterator[ProcessGroup]:
     """Start the processes and wait until all of them listen. They have ended when the block ends."""
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = free_port(), free_ports(count)
     log = folder / "processes.log"
     ports = {"PORT": str(port), "METRICS_ADDRESS": f"127.0.0.1:{metrics_port}", "ENGINE_PROCESSES": str(count)}
     with log.open("ab") as output:

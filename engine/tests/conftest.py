@@ -10,7 +10,6 @@ import pytest
 from src.api.adapters.store.migrations import migrate
 from src.api.adapters.store.store import TortoiseStore, open_store
 from tests.support.counting_process import CountingProcess
-from tests.support.engines import EnginePool, open_engine_pool
 from tests.support.secret_namespace import SecretNamespace, create_secret_namespace
 from tests.support.services import Cluster, PostgresServer
 
@@ -29,13 +28,6 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / "template.sqlite3"
     asyncio.run(migrate(f"sqlite://{path}"))
     return path
-
-
-@pytest.fixture(scope="session")
-def engine_pool() -> Iterator[EnginePool]:
-    """Start the pool that forks engine processes with all modules imported."""
-    with open_engine_pool() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.chat_script import CHAT_SCRIPT
 from tests.support.counting_process import CountingProcess
-from tests.support.engines import EngineFactory, EnginePool, EngineProcess
+from tests.support.engines import EngineFactory, EngineProcess
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
 from tests.support.terminal import Shell
@@ -43,9 +43,9 @@ def model() -> Iterator[ScriptedModel]:
 
 @pytest.fixture(scope="session")
 def engine_factory(
-    engine_pool: EnginePool, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+    model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
 ) -> EngineFactory:
-    return EngineFactory(engine_pool, model.url, tmp_path_factory.mktemp("engines"), migrated_sqlite, None, "")
+    return EngineFactory(model.url, tmp_path_factory.mktemp("engines"), migrated_sqlite, None, "")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash_script import SCRIPT
-from tests.support.engines import EngineFactory, EnginePool
+from tests.support.engines import EngineFactory
 from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
 from tests.support.services import PostgresServer
 
@@ -19,7 +19,6 @@ def model() -> Iterator[ScriptedModel]:
 
 @pytest.fixture(scope="session")
 def engine_factory(
-    engine_pool: EnginePool,
     model: ScriptedModel,
     tmp_path_factory: pytest.TempPathFactory,
     migrated_sqlite: Path,
@@ -27,4 +26,4 @@ def engine_factory(
     migrated_postgres: str,
 ) -> EngineFactory:
     folder = tmp_path_factory.mktemp("engines")
-    return EngineFactory(engine_pool, model.url, folder, migrated_sqlite, postgres_server, migrated_postgres)
+    return EngineFactory(model.url, folder, migrated_sqlite, postgres_server, migrated_postgres)

@@ -1,11 +1,11 @@
 """The Command Center's own tests: lint, types, logic (Vitest), and the page in Chromium against a real engine."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.page_project import run_in_page_project
+from tests.support.pooled_process import pooled_python
 
 
 @pytest.mark.parametrize("script", ["lint", "types", "test"])
@@ -21,4 +21,4 @@ def test_generated_types_are_current(page_project: Path) -> None:
 
 
 def test_page_works_against_real_engine(page_project: Path, chromium: str) -> None:
-    run_in_page_project(page_project, "e2e", CHROMIUM=chromium, SKYFLO_PYTHON=sys.executable)
+    run_in_page_project(page_project, "e2e", CHROMIUM=chromium, SKYFLO_PYTHON=pooled_python())

@@ -1,96 +1,40 @@
 """Run engines as separate processes, each with a database and a tool server: start, kill, freeze and restart them."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, Queue
 
 import httpx
 
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.loopback import loopback
+from tests.support.pooled_process import PooledPopen
 from tests.support.ports import free_port
 from tests.support.services import PROJECT, PostgresServer
 from tests.support.waiting import PATIENCE
 
-__all__ = ["LEASE", "SWEEP", "EngineFactory", "EnginePool", "EngineProcess", "open_engine_pool"]
+__all__ = ["LEASE", "SWEEP", "EngineFactory", "EngineProcess"]
 
 LEASE = 2
 SWEEP = 1
-
-
-class EnginePool:
-    """A handle on the process that forks engines (`engine_pool`), and the exit statuses that it has reported."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self._ordering = threading.Lock()
-        self._started: Queue[int] = Queue()
-        self._ended: dict[int, int] = {}
-        threading.Thread(target=self._read_answers, daemon=True).start()
-
-    def fork(self, environment: Mapping[str, str], port: int, log: Path) -> int:
-        """Start an engine and return its process id."""
-        order = {"environment": dict(environment), "port": port, "log": str(log)}
-        with self._ordering:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            try:
-                return self._started.get(timeout=PATIENCE)
-            except Empty:
-                raise AssertionError("the engine pool did not answer") from None
-
-    def status(self, pid: int) -> int | None:
-        """Return its status as of `waitpid`, or None while it runs."""
-        return self._ended.get(pid)
-
-    def _read_answers(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            report = json.loads(line)
-            if "status" in report:
-                self._ended[report["pid"]] = report["status"]
-            else:
-                self._ended.pop(report["pid"], None)  # forget the status of an earlier process with the same id
-                self._started.put(report["pid"])
-
-
-@contextmanager
-def open_engine_pool() -> Iterator[EnginePool]:
-    """Open a pool; all of its engines end with the block."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "engine")}
-    command = [sys.executable, "-m", "tests.support.engine_pool"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
-        assert process.stdin is not None
-        try:
-            yield EnginePool(process)
-        finally:
-            process.stdin.close()
-            process.wait(timeout=PATIENCE)
 
 
 @dataclass
 class EngineProcess:
     """One engine. After it died, `start` starts it again, on the same port and the same data."""
 
-    engine_pool: EnginePool
     environment: Mapping[str, str]
     log: Path
     database: str
     port: int = field(default_factory=free_port)
-    pid: int = 0
+    process: PooledPopen | None = None
     failpoints: str = ""
     termination_requested: bool = False
 
@@ -100,23 +44,29 @@ class EngineProcess:
 
     @property
     def alive(self) -> bool:
-        return self.pid != 0 and self.engine_pool.status(self.pid) is None
+        return self.process is not None and self.process.poll() is None
 
     @property
     def killed(self) -> bool:
         """Return whether SIGKILL ended it."""
-        return self.engine_pool.status(self.pid) == signal.SIGKILL
+        return self.process is not None and self.process.poll() == -signal.SIGKILL
 
     @property
     def terminated_on_request(self) -> bool:
         """Return whether it shut down in order after SIGTERM; uvicorn then raises the signal again."""
-        return self.termination_requested and self.engine_pool.status(self.pid) in (0, signal.SIGTERM)
+        code = self.process.poll() if self.process is not None else None
+        return self.termination_requested and code in (0, -signal.SIGTERM)
 
     def start(self, failpoints: str = "") -> None:
         """Start the engine and wait until it answers. `failpoints` has the format of `utils/failpoints.py`."""
         self.failpoints = failpoints
         armed = {"SKYFLO_TESTING": "1", "SKYFLO_FAILPOINTS": failpoints} if failpoints else {}
-        self.pid = self.engine_pool.fork({**self.environment, **armed}, self.port, self.log)
+        command = [sys.executable, "-m", "tests.support.pooled_engine", str(self.port)]
+        environment = {**self.environment, **armed}
+        with self.log.open("ab") as log:
+            self.process = PooledPopen(
+                command, env=environment, cwd=PROJECT / "engine", stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if not self.alive:
@@ -128,8 +78,8 @@ class EngineProcess:
 
     def signal(self, number: signal.Signals) -> None:
         self.termination_requested = self.termination_requested or number == signal.SIGTERM
-        if self.alive:
-            os.kill(self.pid, number)
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def kill(self) -> None:
         """Send SIGKILL and wait until the process has ended."""
@@ -157,7 +107,6 @@ class EngineProcess:
 class EngineFactory:
     """Create engines that use one scripted model. `sqlite` and `postgres` are migrated template databases."""
 
-    engine_pool: EnginePool
     model_url: str
     folder: Path
     sqlite: Path
@@ -199,9 +148,7 @@ class EngineFactory:
             "POSTGRES_DATABASE_URL": url or "",
             **settings,
         }
-        return EngineProcess(
-            self.engine_pool, environment, data / "engine.log", url or f"sqlite://{data / 'skyflo.sqlite3'}"
-        )
+        return EngineProcess(environment, data / "engine.log", url or f"sqlite://{data / 'skyflo.sqlite3'}")
 
     def drop(self, engine: EngineProcess) -> None:
         """Kill the engine and remove its database."""

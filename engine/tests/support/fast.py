@@ -21,7 +21,7 @@ SERVICES = frozenset(
         "helm3_binary",
         "image_store",
         "provider",
-        "engine_pool",
+        "engine_factory",
     }
 )
 """Fixtures that start another process."""

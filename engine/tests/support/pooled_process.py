@@ -8,10 +8,12 @@ import fcntl
 import functools
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +22,7 @@ from tests.support.python_pool import MAX_MESSAGE
 from tests.support.services import PROJECT
 from tests.support.waiting import PATIENCE, wait_until
 
-__all__ = ["PooledPopen", "pooled_run"]
+__all__ = ["PooledPopen", "pooled_python", "pooled_run"]
 
 _RUN: Final = "PYTEST_XDIST_TESTRUNUID"
 _LAUNCHER: Final = Path(__file__).with_name("pooled_python.py")
@@ -38,14 +40,16 @@ class PooledPopen(subprocess.Popen[Any]):
         if list(command[:2]) != [sys.executable, "-m"]:
             raise ValueError(f"a pooled process runs a module of this Python, not {command[:3]}")
         self._order: dict[str, Any] = {"module": command[2], "arguments": list(command[3:])}
-        self._order["executable"] = _launcher() if launch_children else sys.executable
-        self._connection: socket.socket | None = None
+        self._order["executable"] = pooled_python() if launch_children else sys.executable
         self._status: int | None = None
+        self._receiving = threading.Lock()
         super().__init__(command, **options)
 
     def _execute_child(self, *arguments: Any) -> None:
         """Take the place of Popen's fork. `arguments` are those of CPython 3.11 to 3.14."""
-        cwd, env = arguments[5], arguments[6]
+        preexec_fn, pass_fds, cwd, env = arguments[2], arguments[4], arguments[5], arguments[6]
+        if preexec_fn or pass_fds:
+            raise ValueError("a pooled process gets standard streams only, and runs nothing before its module")
         own_session = arguments[21]
         ends = (arguments[10], arguments[13], arguments[15])
         files = [number if end == -1 else end for number, end in enumerate(ends)]
@@ -59,14 +63,18 @@ class PooledPopen(subprocess.Popen[Any]):
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         """Return the pid and the status, or (0, 0) while it runs and `wait_flags` forbid to wait."""
-        if self._status is None and self._connection is not None:
-            self._connection.setblocking(not wait_flags & os.WNOHANG)
-            try:
-                self._status = _receive(self._connection)["status"]
-            except BlockingIOError:
-                return 0, 0
-            self._connection.close()
-        return self.pid, self._status or 0
+        if self._status is None and not wait_flags & os.WNOHANG:
+            wait = select.poll()
+            wait.register(self._connection, select.POLLIN)
+            wait.poll()
+        with self._receiving:
+            if self._status is None:
+                try:
+                    self._status = _receive(self._connection, socket.MSG_DONTWAIT)["status"]
+                except BlockingIOError:
+                    return 0, 0
+                self._connection.close()
+        return self.pid, self._status
 
     def _internal_poll(self, *_: object, **__: object) -> int | None:
         if self.returncode is None:
@@ -102,8 +110,8 @@ def order_process(order: Mapping[str, Any], files: Sequence[int]) -> socket.sock
     return connection
 
 
-def _receive(connection: socket.socket) -> dict[str, int]:
-    message = connection.recv(MAX_MESSAGE)
+def _receive(connection: socket.socket, flags: int = 0) -> dict[str, int]:
+    message = connection.recv(MAX_MESSAGE, flags)
     if not message:
         raise AssertionError("the pool of Python processes has ended")
     answer: dict[str, int] = json.loads(message)
@@ -160,7 +168,7 @@ def _start_pool(path: str, log: Path) -> socket.socket:
 
 
 @functools.cache
-def _launcher() -> str:
+def pooled_python() -> str:
     """Return a program that takes Python's place for children: it asks the pool for `-m MODULE`."""
     folder = Path(_pool()).parent
     launcher, real = folder / "python", folder / "real"

@@ -1,4 +1,4 @@
-"""Take Python's place for the children of a pooled process: get `-m MODULE` from the pool, and end as that ends.
+"""Take Python's place where others start it: get `-m MODULE` from the pool, and end as that ends.
 
 `pooled_process` writes this text into a program of its own, beside the pool's socket and a link to the real Python,
 which runs everything else. Signals are passed on; if this process is killed, the pool kills the other one.
@@ -27,7 +27,7 @@ def main() -> None:
         "folder": os.getcwd(),  # noqa: PTH109
         "files": files,
         "own_session": False,
-        "executable": real,
+        "executable": f"{folder}/python",
     }
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.connect(f"{folder}/socket")

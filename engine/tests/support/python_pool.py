@@ -19,12 +19,14 @@ import os
 import random
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["MAX_MESSAGE", "serve"]
@@ -35,7 +37,6 @@ _FREE_FROM: Final = 400
 """Received files wait above this number until those below are closed."""
 
 _MODULES: Final = (
-    "tests.support.engine_pool",  # the engine
     "src.api.up",
     "src.api.adapters.sandbox_process",
     "src.api.adapters.tools.server_process",
@@ -189,9 +190,9 @@ def _import_all() -> None:
     os.environ.update(FASTMCP_LOG_ENABLED="false", FASTMCP_CHECK_FOR_UPDATES="off")
     for name in _MODULES:
         importlib.import_module(name)
-    from tests.support import engine_pool
+    from tests.support.engine_warmth import warm_up
 
-    engine_pool.import_late()
+    warm_up()
     if threading.active_count() != 1:
         raise RuntimeError("a thread runs already, so forking would not be safe")
     gc.collect()
@@ -202,6 +203,7 @@ def main() -> None:
     _import_all()
     order = serve(sys.argv[1])
     if order is None:
+        shutil.rmtree(Path(sys.argv[1]).parent)
         return
     _become(order)
     sys.modules.pop(

@@ -73,7 +73,7 @@ async def decide(api: Api, caller: SignedIn, call_id: UUID, decision: DecisionRe
     return await _stream_run(api, caller, start, limited=False)
 
 
-def inbox_filter(
+async def inbox_filter(
     status: Annotated[ApprovalStatus | None, Query(description="Default: pending; any, if `outcome` is given")] = None,
     outcome: Annotated[Literal["unknown"] | None, Query(description="Changes whose outcome is not known")] = None,
     decidable: Annotated[bool, Query(description="Only what the caller may approve now")] = False,

@@ -104,7 +104,8 @@ class Services:
     verification: Reconciliation
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """Return the services. Like every dependency it is async: FastAPI would run a plain function in a thread."""
     found = getattr(request.app.state, "services", None)
     if not isinstance(found, Services):
         raise Unavailable("The engine is starting. Try again in a moment.")
@@ -178,7 +179,7 @@ SignedIn = Annotated[Caller, Depends(signed_in)]
 MaybeSignedIn = Annotated[Caller | None, Depends(maybe_signed_in)]
 
 
-def address_of(request: Request, api: Api) -> str:
+async def address_of(request: Request, api: Api) -> str:
     """Return the client's address as far as it can be trusted. Proxies may add a second header line."""
     peer = request.client.host if request.client else ""
     return remote_address(peer, ",".join(request.headers.getlist("x-forwarded-for")), api.trusted_proxies)

@@ -44,4 +44,8 @@ class NextPageLink:
         return page.items
 
 
-NextLink = Annotated[NextPageLink, Depends(NextPageLink)]
+async def next_page_link(request: Request, response: Response) -> NextPageLink:
+    return NextPageLink(request, response)
+
+
+NextLink = Annotated[NextPageLink, Depends(next_page_link)]

@@ -59,7 +59,7 @@ class ToolServerConfig:
     sandbox: str = ""
     """The name of the sandbox cluster, if there is one."""
 
-    command: Sequence[str] = (sys.executable, "-m", PACKAGE)
+    command: Sequence[str] = field(default_factory=lambda: (sys.executable, "-m", PACKAGE))
 
     @property
     def problem(self) -> str | None:

@@ -23,8 +23,8 @@ help: ## show this list
 up: env page ## start the engine and its tool server on 127.0.0.1, in local mode
 	@$(BIN)/python -m src.api.up $(ARGS)
 
-test: env ## run every test, three files at a time; ARGS="engine/tests/unit -k name" selects some
-	@$(BIN)/pytest $(or $(ARGS),--numprocesses=3 --dist=loadfile --no-loadscope-reorder)
+test: env ## run every test, four files at a time; ARGS="engine/tests/unit -k name" selects some
+	@$(BIN)/pytest $(or $(ARGS),--numprocesses=4 --dist=loadfile --no-loadscope-reorder)
 
 test-fast: env ## run the tests that start no service, cluster or other process: for the inner loop
 	@$(BIN)/pytest --fast $(or $(ARGS),--numprocesses=2 --dist=worksteal)

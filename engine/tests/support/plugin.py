@@ -142,7 +142,7 @@ def pytest_runtest_protocol(
 ) -> Generator[None, object | None, object | None]:
     """Between two files, keep what lives on out of later collections.
 
-    Otherwise the last ones take seconds, in which the engine of a test answers nobody and loses its leases.
+    Otherwise the last ones take seconds, in which the engine of a test does not answer and loses its leases.
     """
     done = yield
     if nextitem is None or nextitem.path != item.path:

@@ -136,7 +136,7 @@ def _connect(path: str) -> socket.socket | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.connect(path)
-    except OSError:  # nobody has started it yet, or it has ended
+    except OSError:  # it has not been started yet, or has ended
         connection.close()
         return None
     return connection
@@ -163,7 +163,7 @@ def _start_pool(path: str, log: Path) -> socket.socket:
         return bool(connection)
 
     wait_until(is_up, "the pool of Python processes", PATIENCE)
-    started.returncode = 0  # it outlives this process where others use it, and is nobody's to wait for
+    started.returncode = 0  # it may outlive this process, so there is no end to wait for
     return connection[0]
 
 

@@ -1,6 +1,6 @@
 """Take Python's place where others start it: get `-m MODULE` from the pool, and end as that ends.
 
-`pooled_process` writes this text into a program of its own, beside the pool's socket and a link to the real Python,
+`pooled_process` writes this text into a program of its own, next to the pool's socket and a link to the real Python,
 which runs everything else. Signals are passed on; if this process is killed, the pool kills the other one.
 """
 

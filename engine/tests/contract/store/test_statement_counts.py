@@ -37,7 +37,7 @@ async def observer(store_url: str) -> AsyncIterator[TortoiseStore]:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch, observer: TortoiseStore) -> list[str]:
-    """Return a list that fills with the statements that are run for turns, as nothing sweeps or polls beside them."""
+    """Return a list that fills with the statements that are run for turns, while nothing else sweeps or polls."""
     run, texts = TortoiseReader._run, list[str]()
 
     async def record_and_run(self: TortoiseReader, statement: sql.Statement) -> Sequence[Sequence[Any]]:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +65,7 @@ class InMemoryWindows:
     def __init__(self, max_keys: int = MAX_KEYS, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_keys = max_keys
         self._clock = clock
-        self._requests: OrderedDict[str, list[float]] = OrderedDict()
+        self._requests: OrderedDict[str, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -73,7 +73,9 @@ class InMemoryWindows:
     def hit(self, key: str, per_minute: int) -> int | None:
         """Count one request. Return None, or the seconds to wait if it exceeds the limit; then it is not counted."""
         now = self._clock()
-        recent = [at for at in self._requests.pop(key, ()) if at > now - _WINDOW]
+        recent = self._requests.pop(key, None) or deque()
+        while recent and recent[0] <= now - _WINDOW:
+            recent.popleft()
         wait = None if len(recent) < per_minute else recent[-per_minute] + _WINDOW - now
         if wait is None:
             recent.append(now)

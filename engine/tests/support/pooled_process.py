@@ -46,7 +46,7 @@ class PooledPopen(subprocess.Popen[Any]):
         super().__init__(command, **options)
 
     def _execute_child(self, *arguments: Any) -> None:
-        """Take the place of Popen's fork. `arguments` are those of CPython 3.11 to 3.14."""
+        """Take the place of Popen's fork. `arguments` are those of CPython 3.11 to 3.13."""
         preexec_fn, pass_fds, cwd, env = arguments[2], arguments[4], arguments[5], arguments[6]
         if preexec_fn or pass_fds:
             raise ValueError("a pooled process gets standard streams only, and runs nothing before its module")

@@ -74,10 +74,15 @@ class _Pool:
     def accept(self) -> dict[str, Any] | None:
         """Take a client's order. Returns it in the forked process only."""
         client = self.listener.accept()[0]
-        message, files, _, _ = socket.recv_fds(client, MAX_MESSAGE, _MAX_FILES)
+        try:
+            message, files, _, _ = socket.recv_fds(client, MAX_MESSAGE, _MAX_FILES)
+            order: dict[str, Any] = json.loads(message or "{}")
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"an order could not be read: {error}\n")
+            client.close()
+            return None
         self.clients[client.fileno()] = client
         self.selector.register(client, selectors.EVENT_READ)
-        order: dict[str, Any] = json.loads(message or "{}")
         if not order:
             return None
         pid = os.fork()
@@ -86,7 +91,7 @@ class _Pool:
         for file in files:
             os.close(file)
         self.running[pid] = client
-        client.send(json.dumps({"pid": pid}).encode())
+        _tell(client, pid=pid)
         return None
 
     def reap(self) -> None:
@@ -96,7 +101,8 @@ class _Pool:
             if pid == 0:
                 return
             client = self.running.pop(pid)
-            self._close(client, json.dumps({"status": status}).encode())
+            _tell(client, status=status)
+            self._close(client)
 
     def lose(self, client: socket.socket) -> None:
         """End the process of a client that has gone."""
@@ -112,15 +118,18 @@ class _Pool:
         for client in self.clients.values():
             client.close()
 
-    def _close(self, client: socket.socket, last_words: bytes = b"") -> None:
+    def _close(self, client: socket.socket) -> None:
         self.selector.unregister(client)
         del self.clients[client.fileno()]
-        if last_words:
-            try:
-                client.send(last_words)
-            except OSError as error:
-                sys.stderr.write(f"a client did not wait for its process: {error}\n")
         client.close()
+
+
+def _tell(client: socket.socket, **answer: int) -> None:
+    """Send an answer. A client that has gone is noticed by its closed connection, and must not end the pool."""
+    try:
+        client.send(json.dumps(answer).encode())
+    except OSError as error:
+        sys.stderr.write(f"a client did not wait for {answer}: {error}\n")
 
 
 def serve(path: str) -> dict[str, Any] | None:

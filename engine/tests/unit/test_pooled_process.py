@@ -2,13 +2,14 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.pooled_process import PooledPopen, pooled_python, pooled_run
+from tests.support.pooled_process import PooledPopen, order_process, pooled_python, pooled_run
 from tests.support.services import PROJECT
 from tests.support.waiting import is_alive, wait_until
 
@@ -86,6 +87,19 @@ def test_forks_end_with_the_process_that_asked_for_them(folder: Path) -> None:
         [sys.executable, "-c", PARENT], env=environment, cwd=folder, capture_output=True, text=True, check=True
     )
     wait_until(lambda: not is_alive(int(asked.stdout)), "the end of the fork")
+
+
+def test_pool_outlives_clients_that_send_nonsense_or_do_not_wait(folder: Path) -> None:
+    order = {"module": "program", "arguments": ["wait"], "environment": {}, "folder": str(folder)}
+    order |= {"files": [], "own_session": False, "executable": sys.executable}
+    for _ in range(20):
+        order_process(order, []).close()
+        with order_process({}, []) as nonsense:
+            nonsense.send(b"{")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as wrong:
+            wrong.connect(str(Path(pooled_python()).with_name("socket")))
+            wrong.send(b"{")
+    assert pooled_run(command(), cwd=folder, input="", capture_output=True).returncode == 3
 
 
 def test_only_modules_of_this_python_come_from_the_pool() -> None:

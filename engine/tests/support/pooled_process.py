@@ -103,9 +103,12 @@ def pooled_run(command: Sequence[str], **options: Any) -> "subprocess.CompletedP
 
 
 def order_process(order: Mapping[str, Any], files: Sequence[int]) -> socket.socket:
-    """Send an order to the pool. Returns the connection on which the answers come."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.connect(_pool())
+    """Send an order to the pool. Returns the connection for the answers. A pool that was killed is replaced."""
+    connection = _connect(_pool())
+    if connection is None:
+        _pool.cache_clear()
+        connection = _connect(_pool())
+    assert connection is not None, "the pool of Python processes has ended"
     socket.send_fds(connection, [json.dumps(order).encode()], list(files))
     return connection
 

@@ -1,6 +1,7 @@
 """Forked programs of the tests look like started ones: `pooled_process.py`."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import pooled_process
 from tests.support.pooled_process import PooledPopen, order_process, pooled_python, pooled_run
 from tests.support.services import PROJECT
 from tests.support.waiting import is_alive, wait_until
@@ -100,6 +102,25 @@ def test_pool_outlives_clients_that_send_nonsense_or_do_not_wait(folder: Path) -
             wrong.connect(str(Path(pooled_python()).with_name("socket")))
             wrong.send(b"{")
     assert pooled_run(command(), cwd=folder, input="", capture_output=True).returncode == 3
+
+
+def test_killed_pool_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_TESTRUNUID", f"of-one-test-{os.getpid()}")
+    pooled_process._pool.cache_clear()
+    try:
+        assert pooled_run(command(), cwd=folder, input="").returncode == 3
+        subprocess.run(["pkill", "-KILL", "-f", pooled_process._pool()], check=True)
+        wait_until(_is_pool_gone, "the end of the pool")
+        assert pooled_run(command(), cwd=folder, input="").returncode == 3
+    finally:
+        pooled_process._pool.cache_clear()
+
+
+def _is_pool_gone() -> bool:
+    connection = pooled_process._connect(pooled_process._pool())
+    if connection is not None:
+        connection.close()
+    return connection is None
 
 
 def test_only_modules_of_this_python_come_from_the_pool() -> None:

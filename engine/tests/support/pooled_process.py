@@ -26,7 +26,7 @@ __all__ = ["PooledPopen", "pooled_python", "pooled_run"]
 
 _RUN: Final = "PYTEST_XDIST_TESTRUNUID"
 _LAUNCHER: Final = Path(__file__).with_name("pooled_python.py")
-_SETTINGS_OF_PYTHON: Final = {"PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONUTF8", "PYTHONHASHSEED"}
+_SETTINGS_OF_PYTHON: Final = {"PYTHON", "PYTHONUNBUFFERED", "PYTHONPATH", "PYTHONUTF8", "PYTHONHASHSEED"}
 """Variables that a fork follows, or that make no difference to it. With others a real interpreter is started."""
 
 
@@ -39,24 +39,28 @@ class PooledPopen(subprocess.Popen[Any]):
     def __init__(self, command: Sequence[str], *, launch_children: bool = False, **options: Any) -> None:
         if list(command[:2]) != [sys.executable, "-m"]:
             raise ValueError(f"a pooled process runs a module of this Python, not {command[:3]}")
-        self._order: dict[str, Any] = {"module": command[2], "arguments": list(command[3:])}
-        self._order["executable"] = pooled_python() if launch_children else sys.executable
+        self._python = pooled_python() if launch_children else sys.executable
         self._status: int | None = None
         self._receiving = threading.Lock()
         super().__init__(command, **options)
 
     def _execute_child(self, *arguments: Any) -> None:
         """Take the place of Popen's fork. `arguments` are those of CPython 3.11 to 3.13."""
-        preexec_fn, pass_fds, cwd, env = arguments[2], arguments[4], arguments[5], arguments[6]
+        command, preexec_fn, pass_fds, cwd, env = (arguments[n] for n in (0, 2, 4, 5, 6))
         if preexec_fn or pass_fds:
             raise ValueError("a pooled process gets standard streams only, and runs nothing before its module")
-        own_session = arguments[21]
         ends = (arguments[10], arguments[13], arguments[15])
         files = [number if end == -1 else end for number, end in enumerate(ends)]
-        environment = dict(os.environ if env is None else env)
-        folder = os.fspath(cwd or os.getcwd())  # noqa: PTH109 - as Popen does
-        self._order |= {"environment": environment, "folder": folder, "files": [0, 1, 2], "own_session": own_session}
-        self._connection = order_process(self._order, files)
+        order = {
+            "module": command[2],
+            "arguments": list(command[3:]),
+            "environment": dict(os.environ if env is None else env),
+            "folder": os.fspath(cwd or os.getcwd()),  # noqa: PTH109 - as Popen does
+            "files": [0, 1, 2],
+            "own_session": arguments[21],
+            "executable": self._python,
+        }
+        self._connection = order_process(order, files)
         self.pid = _receive(self._connection)["pid"]
         self._child_created = True
         self._close_pipe_fds(*arguments[10:16])  # type: ignore[attr-defined]
@@ -91,7 +95,7 @@ def pooled_run(command: Sequence[str], **options: Any) -> "subprocess.CompletedP
         options["stdin"] = subprocess.PIPE
     if options.pop("capture_output", False):
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    options.pop("check", None)
+    check = options.pop("check", False)
     changed = {name for name in options.get("env") or os.environ if name.startswith("PYTHON")} - _SETTINGS_OF_PYTHON
     start = subprocess.Popen if changed else PooledPopen
     with start(command, **options) as process:
@@ -99,7 +103,10 @@ def pooled_run(command: Sequence[str], **options: Any) -> "subprocess.CompletedP
             out, err = process.communicate(given, timeout=timeout)
         finally:
             process.kill()
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+    done = subprocess.CompletedProcess(command, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
 
 
 def order_process(order: Mapping[str, Any], files: Sequence[int]) -> socket.socket:

@@ -12,7 +12,6 @@ pool alive: without clients it ends.
 """
 
 import fcntl
-import gc
 import importlib
 import json
 import os
@@ -29,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["MAX_MESSAGE", "serve"]
+__all__ = ["MAX_MESSAGE"]
 
 MAX_MESSAGE: Final = 131_072
 _MAX_FILES: Final = 32
@@ -101,16 +100,16 @@ class _Pool:
             if pid == 0:
                 return
             client = self.running.pop(pid)
-            _tell(client, status=status)
-            self._close(client)
+            if client in self.clients.values():
+                _tell(client, status=status)
+                self._close(client)
 
     def lose(self, client: socket.socket) -> None:
         """End the process of a client that has gone."""
         for pid, owner in self.running.items():
             if owner is client:
                 os.kill(pid, signal.SIGKILL)
-        if client not in self.running.values():
-            self._close(client)
+        self._close(client)
 
     def close(self) -> None:
         """Close all, in the forked process: what a later garbage collection closed could be a file of the program."""
@@ -200,12 +199,12 @@ def _import_all() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     from tests.support.engine_warmth import warm_up
+    from tests.support.garbage import keep_from_garbage_collection
 
     warm_up()
     if threading.active_count() != 1:
         raise RuntimeError("a thread runs already, so forking would not be safe")
-    gc.collect()
-    gc.freeze()
+    keep_from_garbage_collection()
 
 
 def main() -> None:
@@ -215,9 +214,7 @@ def main() -> None:
         shutil.rmtree(Path(sys.argv[1]).parent)
         return
     _become(order)
-    sys.modules.pop(
-        order["module"], None
-    )  # it runs as __main__, and its own module is loaded if another one asks for it
+    sys.modules.pop(order["module"], None)  # it runs as __main__; an import by its name loads it again
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
 
 

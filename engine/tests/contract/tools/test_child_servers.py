@@ -142,7 +142,7 @@ async def test_child_and_its_descendants_end_with_the_connection(tmp_path: Path)
         await eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2, what="the processes")
         processes = [int(pid) for pid in pids.read_text().split()]
         assert all(is_alive(pid) for pid in processes)
-    assert not any(is_alive(pid) for pid in processes)
+    await eventually(lambda: not any(is_alive(pid) for pid in processes), what="the end of the processes")
 
 
 async def test_stubborn_child_and_its_descendants_end_when_the_engine_is_killed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from src.api.errors import StoreUnavailable
-from src.api.ports import Bus, Clock, Delta, EphemeralEvent, Reader, RunChanged, Transaction
+from src.api.ports import Addition, Bus, Clock, Delta, EphemeralEvent, Reader, RunChanged, Transaction
 from src.api.schemas.base import Json
 from src.api.schemas.query import Aggregate, Grouping, Where
 from src.api.schemas.records import AggregateRow, JournalEvent, Record, Run, Tail
@@ -82,6 +82,8 @@ class Recorder:
         self.generation_id = ""
         self.content = ""
         self.streamed = ""
+        self.is_local = True
+        """Whether the notifications bring what was added, as those of the same process do."""
         store.runs[run_id] = new_run(run_id)
         store.events[run_id] = []
 
@@ -150,7 +152,10 @@ class Recorder:
         await self._bus.publish(EphemeralEvent(self.run_id, json.dumps({"type": kind, **fields}), self._clock.now()))
 
     def _move(self, **values: str | int) -> None:
-        self._store.runs[self.run_id] = replace(self.run, **values)  # type: ignore[arg-type]
+        before = self.run.journal
+        self._store.runs[self.run_id] = run = replace(self.run, **values)  # type: ignore[arg-type]
         if self._store.commits is not None:
             self._store.commits += 1
-        self._bus.notify(RunChanged(self.run_id))
+        events = tuple(event for event in self._store.events[self.run_id] if event.n > before)
+        tail = Tail(run.conversation_id, run.state, run.journal, run.rest_seq, events)
+        self._bus.notify(RunChanged(self.run_id, addition=Addition(before, tail) if self.is_local else None))

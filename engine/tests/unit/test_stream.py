@@ -305,6 +305,7 @@ async def test_stream_survives_a_database_outage(streamed: StreamedRun) -> None:
     streamed.run.start("g1")
     reader = await streamed.reader()
     streamed.store.down = True
+    streamed.run.is_local = False
     streamed.run.rest()
     await streamed.clock.advance(20)
     assert not reader.ended()
@@ -341,7 +342,9 @@ async def test_long_journals_are_read_in_pages(streamed: StreamedRun) -> None:
     assert [seq for _, seq in reader.got[1:]] == [n * N for n in range(1, 1203)]
 
 
-async def test_no_event_follows_the_end_of_a_run(streamed: StreamedRun) -> None:
+@pytest.mark.parametrize(("is_local", "between"), [(True, ["tool.progress"]), (False, [])])
+async def test_no_event_follows_the_end_of_a_run(streamed: StreamedRun, is_local: bool, between: list[str]) -> None:
+    streamed.run.is_local = is_local
     async with aclosing(streamed.streams.follow("run-1")) as stream:
         assert (await anext(stream)).type == "ready"
         streamed.run.start("g1")
@@ -349,7 +352,7 @@ async def test_no_event_follows_the_end_of_a_run(streamed: StreamedRun) -> None:
         await streamed.run.notice("ttft", duration=12)
         streamed.run.rest()
         kinds = [item.type async for item in stream]
-    assert kinds == ["ttft", "generation.start", "workflow_complete"]
+    assert kinds == ["ttft", "generation.start", *between, "workflow_complete"]
 
 
 async def test_ephemeral_events_are_forwarded_without_a_number(streamed: StreamedRun) -> None:

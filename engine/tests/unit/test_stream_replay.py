@@ -14,7 +14,7 @@ from src.api.ports import Delta, RunChanged, Signal
 from src.api.schemas.sse import StreamItem, encode
 from src.api.schemas.states import RESTING
 from src.api.services.streaming.stream import RunStreams
-from src.api.services.streaming.watcher import RunWatcher
+from src.api.services.streaming.watcher import RunSubscription, RunWatcher
 from tests.support.clock import FakeClock, run_pending_tasks
 from tests.support.examples import up_to
 from tests.support.recorder import MemoryStore, Recorder
@@ -26,24 +26,33 @@ STEPS = st.one_of(
     st.tuples(st.sampled_from(["text", "text", "text", "think"]), TEXTS),
     st.tuples(st.sampled_from(["complete", "crash", "zombie", "tool", "rest", "settle", "settle", "tick"])),
     st.tuples(st.sampled_from(["leave", "come", "cut"]), st.integers(1, CLIENTS - 1)),
-    st.tuples(st.sampled_from(["deaf", "hearing", "forget", "trim", "silence"])),
+    st.tuples(st.sampled_from(["deaf", "hearing", "forget", "trim", "silence", "shuffle"])),
+    st.tuples(st.sampled_from(["foreign", "local"])),
 )
-FAULTS = {"zombie", "deaf", "forget", "trim", "silence"}
+FAULTS = {"zombie", "deaf", "forget", "trim", "silence", "shuffle"}
 """After one of these faults the state is the same, but not necessarily byte for byte."""
 
 
 class FaultyBus(LocalBus):
-    """A bus that loses notifications: all of them if `silent`, every other one if `deaf`."""
+    """A bus that loses notifications: all of them if `silent`, every other one if `deaf`.
+
+    If `shuffling`, each notification about a change comes twice, the second time after the next one.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
-        self.silent = self.deaf = False
+        self.silent = self.deaf = self.shuffling = False
         self._count = 0
+        self._late: RunChanged | None = None
 
     def _notify_listeners(self, signal: Signal) -> None:
         self._count += 1
         if not self.silent and not (self.deaf and self._count % 2):
             super()._notify_listeners(signal)
+        if isinstance(signal, RunChanged) and self.shuffling:
+            late, self._late = self._late, signal
+            if late is not None:
+                super()._notify_listeners(late)
 
     def forget(self, keep: int = 0) -> None:
         for buffer in self._buffers.values():
@@ -197,8 +206,18 @@ class Play:
     async def on_silence(self) -> None:
         self.bus.silent = True
 
+    async def on_shuffle(self) -> None:
+        self.bus.shuffling = True
+
+    async def on_foreign(self) -> None:
+        """Another process writes the run from now on: its notifications bring no events."""
+        self.run.is_local = False
+
+    async def on_local(self) -> None:
+        self.run.is_local = True
+
     async def on_hearing(self) -> None:
-        self.bus.silent = self.bus.deaf = False
+        self.bus.silent = self.bus.deaf = self.bus.shuffling = False
         self.bus.notify(RunChanged("run-1"))
 
     async def on_forget(self) -> None:
@@ -251,3 +270,32 @@ def test_every_way_of_reading_a_run_ends_in_the_same_state(steps: list[tuple[str
     event(f"faulty: {faulty}")
     if not faulty:
         assert {client.frames for client in played.clients} == {played.clients[0].frames}
+
+
+@pytest.mark.parametrize(("is_local", "reads"), [(True, 0), (False, 4)])
+async def test_events_of_the_same_process_need_no_read(is_local: bool, reads: int) -> None:
+    played = Play()
+    played.run.is_local = is_local
+    client = played.clients[0]
+    async with played.watcher:
+        client.come()
+        await run_pending_tasks()
+        played.store.read_count = 0
+        for step in (lambda: played.run.start("g1"), played.run.complete, played.run.claim, played.run.rest):
+            step()
+            await run_pending_tasks()
+    assert [item.type for item in client.items[1:]] == ["generation.start", "generation.complete", "workflow_complete"]
+    assert client.task is not None
+    assert client.task.done()
+    assert played.store.read_count == reads
+
+
+async def test_events_that_wait_for_a_slow_reader_are_left_to_the_database() -> None:
+    played = Play()
+    watch = RunSubscription("run-1", played.clock, changes_only=False)
+    async with played.bus.listen("run-1", watch.on_signal):
+        for _ in range(30):
+            played.run.event("tool.result", call_id="c", tool="t", title="T", result=["x" * 20_000])
+    changes = [signal for signal in await watch.wait(0) if isinstance(signal, RunChanged)]
+    assert len(changes) == 30
+    assert 0 < sum(len(change.addition.tail.events) for change in changes if change.addition) < 10

@@ -16,7 +16,7 @@ Services and the agent depend on these protocols only. `adapters/` implements th
     tracing      Tracing: spans of requests, runs, model turns and tool calls
 """
 
-from src.api.ports.bus import Bus, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
+from src.api.ports.bus import Addition, Bus, Delta, EphemeralEvent, QueuedRun, RunChanged, Signal
 from src.api.ports.clock import Clock, Ids
 from src.api.ports.identity import IdentityProvider
 from src.api.ports.mail import Email, Mail
@@ -57,6 +57,7 @@ from src.api.schemas.model import (
 )
 
 __all__ = [
+    "Addition",
     "Bus",
     "CallDelta",
     "ChatCall",

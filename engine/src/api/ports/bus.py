@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
+
+from src.api.schemas.records import Tail
 
 __all__ = ["Bus", "Delta", "EphemeralEvent", "QueuedRun", "RunChanged", "Signal"]
 
@@ -32,17 +34,29 @@ class EphemeralEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """What one transaction added to a run: the events after journal number `after`, and the run as it was left."""
+
+    after: int
+    tail: Tail
+
+
+@dataclass(frozen=True, slots=True)
 class RunChanged:
     """A change of the run was committed: read the database.
 
     What the transaction knows saves reads. `unstopped_fence` is the fence under which it left the run without a stop
     request; None says nothing. Without `has_events` it wrote no event and the run does not rest: there is nothing new
-    to stream.
+    to stream. Listeners of the process that committed may get what it added; it is sent to no other process.
     """
 
     run_id: str
     unstopped_fence: int | None = None
     has_events: bool = True
+    addition: Addition | None = field(default=None, compare=False, repr=False)
+
+    def without_addition(self) -> "RunChanged":
+        return self if self.addition is None else replace(self, addition=None)
 
 
 Signal = RunChanged | Delta | EphemeralEvent

@@ -224,6 +224,12 @@ async def test_commit_callback_receives_what_saves_reads(store_url: str) -> None
     assert (asked.unstopped_fence, asked.has_events) == (None, False)
     assert stopped.has_events
     assert unknown == RunChanged("r1")
+    assert [change.addition and change.addition.after for change in (created, written, asked, unknown)] == [
+        None,
+        0,
+        1,
+        None,
+    ]
 
 
 async def test_time_comes_from_database_clock(store: TortoiseStore) -> None:

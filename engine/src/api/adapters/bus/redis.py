@@ -141,7 +141,8 @@ class RedisBus:
         return self._up is True
 
     def notify(self, change: RunChanged) -> None:
-        self._enqueue(change)
+        self._local.deliver(change, 0.0)
+        self._push(change.without_addition(), urgent=True)
         for on_change in self._change_listeners:
             on_change()
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -11,11 +11,11 @@ from src.api.adapters.store import sql
 from src.api.adapters.store.aggregates import aggregate
 from src.api.adapters.store.audit import PendingEntry, append
 from src.api.adapters.store.dialects import Dialect, Session
-from src.api.ports import RunChanged
+from src.api.ports import Addition, RunChanged
 from src.api.ports.metrics import RowChange
 from src.api.schemas.audit import Actor
 from src.api.schemas.base import JsonObject
-from src.api.schemas.query import Aggregate, Assign, Grouping, Now, Where
+from src.api.schemas.query import Aggregate, Assign, Grouping, Increment, Now, Where
 from src.api.schemas.records import AggregateRow, AuditHead, JournalEvent, Record, Run, Tail
 from src.api.schemas.states import RESTING
 from src.api.utils.canonical import canonical
@@ -24,19 +24,45 @@ __all__ = ["TortoiseReader", "TortoiseTransaction"]
 
 R = TypeVar("R", bound=Record)
 
+_UNKNOWN: Mapping[str, Assign] = MappingProxyType({"journal": None})
+"""The values of a row that was inserted: nobody can have read what was before it."""
+
 
 @dataclass(slots=True)
 class _TouchedRun:
-    """A run of which a transaction changed rows. `run` is its own row as it was left, if that was changed."""
+    """A run of which a transaction changed rows.
+
+    `run` is its own row as it was left, if that was changed; `after` is the last journal number before, if it is known.
+    """
 
     run: Run | None = None
-    has_events: bool = False
+    after: int | None = None
+    events: list[JournalEvent] = field(default_factory=list)
+
+    def record(self, run: Run, values: Mapping[str, Assign]) -> None:
+        if self.run is None:
+            self.after = _journal_before(run, values)
+        self.run = run
 
     def describe(self, run_id: str) -> RunChanged:
-        if self.run is None:
+        run = self.run
+        if run is None:
             return RunChanged(run_id)
-        fence = self.run.fence if self.run.stop_at is None else None
-        return RunChanged(run_id, fence, self.has_events or self.run.state in RESTING)
+        fence = run.fence if run.stop_at is None else None
+        has_events = bool(self.events) or run.state in RESTING
+        if self.after is None:
+            return RunChanged(run_id, fence, has_events)
+        tail = Tail(run.conversation_id, run.state, run.journal, run.rest_seq, tuple(self.events))
+        return RunChanged(run_id, fence, has_events, Addition(self.after, tail))
+
+
+def _journal_before(run: Run, values: Mapping[str, Assign]) -> int | None:
+    """Return the run's last journal number before its row was changed by `values`; None if they do not tell."""
+    match values.get("journal", Increment(0)):
+        case Increment(amount):
+            return run.journal - amount
+        case _:
+            return None
 
 
 class TortoiseReader:
@@ -140,7 +166,7 @@ class TortoiseTransaction(TortoiseReader):
             rows = [row[:-1] for row in rows]
         changed = sorted((sql.build_record(kind, row) for row in rows), key=_key)
         for row in changed:
-            self._record_run(row)
+            self._record_run(row, values)
             self.changes.append(RowChange(row, values))
         return changed
 
@@ -198,15 +224,15 @@ class TortoiseTransaction(TortoiseReader):
         rows = await self._run((f"SELECT {self._server_clock}", []))
         return int(rows[0][0])
 
-    def _record_run(self, row: Record) -> None:
+    def _record_run(self, row: Record, values: Mapping[str, Assign] = _UNKNOWN) -> None:
         run_id = row.id if isinstance(row, Run) else getattr(row, "run_id", None)
         if run_id is None:
             return
         touched = self._touched_runs.setdefault(run_id, _TouchedRun())
         if isinstance(row, Run):
-            touched.run = row
+            touched.record(row, values)
         elif isinstance(row, JournalEvent):
-            touched.has_events = True
+            touched.events.append(row)
 
 
 def _key(row: Record) -> tuple[str | int, ...]:

@@ -1,6 +1,7 @@
 """Stream the events of a run to any number of clients, which may disconnect and come back.
 
-Journal events come only from the database, deltas from the bus and its live buffer; `merge.py` joins the two. A stream
+Journal events come from the database, or from the transaction that committed them in this process; deltas from the bus
+and its live buffer; `merge.py` joins the two. A stream
 ends with the last event of a run that rests, or with an `error` event. A client that has the run's last event already
 gets it once more, without an id.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from src.api.errors import BadRequest, NotFound, StoreUnavailable
-from src.api.ports import Bus, Clock, Delta, EphemeralEvent, Reader, RunChanged, Signal, Store
+from src.api.ports import Addition, Bus, Clock, Delta, EphemeralEvent, Reader, RunChanged, Signal, Store
 from src.api.schemas.base import JsonObject
 from src.api.schemas.events import EVENT, FINAL_TYPES, Event, Interruption, build_interruption
 from src.api.schemas.records import Tail
@@ -140,6 +141,10 @@ class _StreamReader:
                     first.append(event)
                 elif not self.ended:
                     items.append(event)
+            elif self.ended:
+                continue
+            elif isinstance(signal, RunChanged) and signal.addition and self._continues(signal.addition):
+                items += self._merge_addition(signal.addition, now)
             elif not has_read and self._needs_read(signal):
                 has_read = True
                 items += await self._read_journal(now)
@@ -162,6 +167,18 @@ class _StreamReader:
             self._gap_at = (self._merger.n, self._merger.end)
         return self._merger.delta(delta)
 
+    def _continues(self, addition: Addition) -> bool:
+        """Return whether the reader has all that was before the addition, so that nothing is left to read."""
+        tail = addition.tail
+        is_next = self._merger.n == addition.after or self._merger.n >= tail.journal
+        # A run that waited for an approval may go on by now, and one that rests without an event may have been erased.
+        return is_next and tail.state != "awaiting_approval" and (bool(tail.events) or tail.state not in RESTING)
+
+    def _merge_addition(self, addition: Addition, now: int) -> list[StreamItem]:
+        if self._merger.n > addition.after:
+            return []
+        return self._merge_tail(addition.tail, (), None, now, is_complete=True)
+
     async def _read_journal(self, now: int) -> list[StreamItem]:
         try:
             tail, final = await self._read_tail()
@@ -174,29 +191,33 @@ class _StreamReader:
             return [self._build_event(build_interruption("removed"), now)]
         return await self._merge(tail, final, now)
 
-    async def _merge(self, tail: Tail, final: Event, now: int) -> list[StreamItem]:
+    async def _merge(self, tail: Tail, final: Event | None, now: int) -> list[StreamItem]:
         buffered = await self._bus.buffered(self._merger.run_id, self._merger.n, self._merger.end)
-        is_complete = len(tail.events) < PAGE
+        return self._merge_tail(tail, buffered, final, now, is_complete=len(tail.events) < PAGE)
+
+    def _merge_tail(
+        self, tail: Tail, buffered: Sequence[Delta], final: Event | None, now: int, *, is_complete: bool
+    ) -> list[StreamItem]:
         items = self._merger.merge(tail, buffered, is_complete=is_complete)
         self._last_type = items[-1].type if items else self._last_type
         self.has_more = not is_complete
         self.ended = is_complete and tail.state in RESTING and self._merger.n >= tail.rest_seq
         if self.ended and self._last_type not in FINAL_TYPES:
-            items.append(self._build_event(final, now))
+            items.append(self._build_event(final or build_final_event(tail.state), now))
         return items
 
-    async def _read_tail(self) -> tuple[Tail | None, Event]:
-        """Read what is new to the reader, and the event with which the stream ends if nothing is."""
+    async def _read_tail(self) -> tuple[Tail | None, Event | None]:
+        """Read what is new to the reader, and the recorded event with which the stream ends if nothing is."""
 
-        async def body(reader: Reader) -> tuple[Tail | None, Event]:
+        async def body(reader: Reader) -> tuple[Tail | None, Event | None]:
             tail = await reader.tail(self._merger.run_id, self._merger.n, PAGE)
             if tail is None or (tail.state in RESTING and tail.rest_seq == 0):
                 return tail, build_interruption("removed")
             if tail.state not in RESTING or tail.events:
-                return tail, build_final_event(tail.state)
+                return tail, None
             last = await reader.tail(self._merger.run_id, tail.rest_seq - 1, 1)
             if last is None or not last.events or last.events[0].type not in FINAL_TYPES:
-                return tail, build_final_event(tail.state)
+                return tail, None
             return tail, EVENT.validate_json(last.events[0].body)
 
         return await self._store.read(body)

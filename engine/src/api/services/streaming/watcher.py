@@ -32,6 +32,9 @@ The version does not move for commits of the connection that reads it.
 BATCH = 500
 """Runs in one SELECT."""
 
+MAX_ADDED = 200_000
+"""Characters of events that wait for one subscriber."""
+
 TICK_INTERVAL = 0.25
 """Precision of wait timeouts, in seconds."""
 
@@ -49,8 +52,9 @@ class RunVersion(NamedTuple):
 class RunSubscription:
     """Buffer one subscriber's signals until it takes them.
 
-    At most `bound` signals are kept; on overflow a single `RunChanged` replaces them. With `changes_only`, only
-    `RunChanged` is kept.
+    At most `bound` signals are kept; on overflow a single `RunChanged` replaces them. They keep up to `MAX_ADDED`
+    characters of events and leave the rest to the database. With
+    `changes_only`, only `RunChanged` is kept, without events.
     """
 
     def __init__(self, run_id: str, clock: Clock, *, changes_only: bool, bound: int = 1000) -> None:
@@ -59,12 +63,15 @@ class RunSubscription:
         self._changes_only = changes_only
         self._bound = bound
         self._signals: list[Signal] = []
+        self._added = 0
         self._waiter: asyncio.Future[None] | None = None
         self._wait_until = 0.0
         self._signal_requested = False
 
     def on_signal(self, signal: Signal) -> None:
-        if self._changes_only and not isinstance(signal, RunChanged):
+        if isinstance(signal, RunChanged):
+            signal = self._bound_addition(signal)
+        elif self._changes_only:
             return
         if len(self._signals) >= self._bound:
             self._signals = [RunChanged(self._run_id)]
@@ -81,7 +88,14 @@ class RunSubscription:
             finally:
                 self._waiter = None
         signals, self._signals = self._signals, []
+        self._added = 0
         return signals
+
+    def _bound_addition(self, change: RunChanged) -> RunChanged:
+        if change.addition is None:
+            return change
+        self._added += sum(len(event.body) for event in change.addition.tail.events)
+        return change.without_addition() if self._changes_only or self._added > MAX_ADDED else change
 
     def request_signal(self) -> None:
         """Ask for a `RunChanged` after the next successful read of the run, whether or not it has changed by then."""

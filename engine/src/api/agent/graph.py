@@ -37,5 +37,6 @@ def steps(max_turns: int) -> int:
     return 2 * max_turns + 10
 
 
-def _route(state: State) -> str:
+async def _route(state: State) -> str:
+    """Return the next node. A coroutine: LangGraph runs a plain function in a thread."""
     return state["route"]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from src.api.adapters.store.errors import DRIVER_ERRORS
-from src.api.adapters.store.migrations import list_pending, migrate
+from src.api.adapters.store.migrations import migrate, missing_from
 from src.api.adapters.store.store import open_store
 from src.api.config.pooling import POOLER_FOUND, has_transaction_pooler
 from src.api.config.settings import Settings, SettingsError
@@ -49,14 +49,15 @@ async def open_database(
     url = settings.database_url
     if settings.embedded:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        await migrate(url)
-    elif missing := await list_pending(url):
-        lacking = ", ".join(missing)
-        raise SettingsError([f"POSTGRES_DATABASE_URL: the database lacks {lacking}; run: aerich upgrade"])
 
     def committed(changes: Sequence[RunChanged]) -> None:
         for change in changes:
             bus.notify(change)
 
     async with open_store(url, on_commit=committed, failpoints=failpoints, pooled=pooled, metrics=metrics) as store:
+        if missing := missing_from(await store.applied_migrations()):
+            if not settings.embedded:
+                lacking = ", ".join(missing)
+                raise SettingsError([f"POSTGRES_DATABASE_URL: the database lacks {lacking}; run: aerich upgrade"])
+            await migrate(url)
         yield store

@@ -10,16 +10,24 @@ from tortoise.config import AppConfig, ConnectionConfig, DBUrlConfig, TortoiseCo
 
 from src.api.config.settings import env_files
 
-__all__ = ["APP", "connection_parameters", "database_url", "is_postgres", "sqlite_path", "tortoise_config"]
+__all__ = [
+    "APP",
+    "MIGRATIONS",
+    "connection_parameters",
+    "database_url",
+    "is_postgres",
+    "sqlite_path",
+    "tortoise_config",
+]
 
 APP = "models"
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
 _PACKAGE = __name__.removesuffix(".api.config.database")
-_MIGRATIONS = (
+MIGRATIONS = (
     "migrations" if _PACKAGE == "src" else f"{_PACKAGE}.migrations"
 )  # the folder next to `src`, or of the wheel
-_APPS = {APP: AppConfig(models=["src.api.models"], default_connection="default", migrations=_MIGRATIONS)}
+_APPS = {APP: AppConfig(models=["src.api.models"], default_connection="default", migrations=MIGRATIONS)}
 
 _OPTIONS = {"application_name": "application_name", "host": "host", "schema": "schema", "sslmode": "ssl"}
 

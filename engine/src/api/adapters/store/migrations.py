@@ -1,8 +1,10 @@
 """Apply and undo Tortoise's migrations in one transaction, with the same files for SQLite and PostgreSQL."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from itertools import takewhile
+from pkgutil import iter_modules
 from typing import Any, TypeVar
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -18,10 +20,11 @@ from tortoise.transactions import in_transaction
 from src.api.adapters.store.errors import DRIVER_ERRORS, translate_error
 from src.api.adapters.store.migration_state import create_state
 from src.api.adapters.store.sqlite_rebuild import IndexPreservingSqliteEditor
-from src.api.config.database import APP, is_postgres, sqlite_path, tortoise_config
+from src.api.adapters.store.store import EXISTS_POSTGRES, EXISTS_SQLITE, open_store
+from src.api.config.database import APP, MIGRATIONS, is_postgres, sqlite_path, tortoise_config
 from src.api.utils.file_lock import locked
 
-__all__ = ["ALL_MIGRATIONS", "downgrade", "list_applied", "list_pending", "migrate"]
+__all__ = ["ALL_MIGRATIONS", "downgrade", "list_applied", "list_pending", "migrate", "missing_from"]
 
 ALL_MIGRATIONS = "zero"
 """As the target of `downgrade`: undo every migration."""
@@ -30,10 +33,6 @@ T = TypeVar("T")
 _LOCK_ID = 0x736B79666C6F  # the id of PostgreSQL's advisory lock for migrations
 _LOCK_POSTGRES = f"SELECT set_config('lock_timeout', '30s', true), pg_advisory_xact_lock({_LOCK_ID})"
 _LOCK_SQLITE = "PRAGMA user_version = 0"  # a write without effect, which takes the write lock
-_EXISTS_POSTGRES = (
-    "SELECT 1 FROM pg_tables WHERE tablename = 'tortoise_migrations' AND schemaname = ANY(current_schemas(false))"
-)
-_EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tortoise_migrations'"
 
 
 async def migrate(url: str) -> list[str]:
@@ -74,12 +73,21 @@ async def downgrade(url: str, to: str | None = None) -> list[str]:
 
 async def list_pending(url: str) -> list[str]:
     """List the migrations that the database lacks. Raises `StoreUnavailable`."""
-    return await _run_read_only(url, lambda executor: executor.missing())
+    return missing_from(await list_applied(url))
 
 
 async def list_applied(url: str) -> list[str]:
-    """List the applied migrations, the first one first."""
-    return await _run_read_only(url, lambda executor: executor.applied())
+    """List the applied migrations, the first one first. Raises `StoreUnavailable`."""
+    async with open_store(url, pooled=True, pool_size=1) as store:
+        return await store.applied_migrations()
+
+
+def missing_from(applied: Collection[str]) -> list[str]:
+    """List the migrations of this version that are not among the applied ones, without importing them."""
+    package = find_spec(MIGRATIONS)
+    folders = (package.submodule_search_locations if package else None) or ()
+    known = sorted(module.name for module in iter_modules(folders))
+    return [name for name in known if name not in applied]
 
 
 class _Recorder(MigrationRecorder):
@@ -95,7 +103,7 @@ class _Recorder(MigrationRecorder):
 
     async def applied_migrations(self) -> list[MigrationKey]:
         postgres = self.connection.capabilities.dialect == "postgres"
-        _, found = await self.connection.execute_query(_EXISTS_POSTGRES if postgres else _EXISTS_SQLITE)
+        _, found = await self.connection.execute_query(EXISTS_POSTGRES if postgres else EXISTS_SQLITE)
         return await super().applied_migrations() if found else []
 
 
@@ -142,15 +150,9 @@ def _count_kept(applied: list[str], to: str | None) -> int:
 
 async def _run_exclusively(url: str, run: Callable[[_Executor], Awaitable[T]]) -> T:
     with _translated_errors():
-        async with _sqlite_file_lock(url), _open_tortoise(url) as (_, apps), in_transaction("default") as connection:
+        async with _sqlite_file_lock(url), _open_tortoise(url) as apps, in_transaction("default") as connection:
             await connection.execute_query(_LOCK_POSTGRES if is_postgres(url) else _LOCK_SQLITE)
             return await run(_Executor(connection, apps))
-
-
-async def _run_read_only(url: str, inspect: Callable[[_Executor], Awaitable[T]]) -> T:
-    with _translated_errors():
-        async with _open_tortoise(url) as (connection, apps):
-            return await inspect(_Executor(connection, apps))
 
 
 @contextmanager
@@ -166,11 +168,11 @@ def _translated_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _open_tortoise(url: str) -> AsyncIterator[tuple[BaseDBAsyncClient, dict[str, dict[str, Any]]]]:
+async def _open_tortoise(url: str) -> AsyncIterator[dict[str, dict[str, Any]]]:
     config = tortoise_config(url, pooled=True, pool_size=1, statement_timeout=None)
     async with TortoiseContext() as context:
         await context.init(config=config)
-        yield context.connections.get("default"), {label: app.to_dict() for label, app in config.apps.items()}
+        yield {label: app.to_dict() for label, app in config.apps.items()}
 
 
 @asynccontextmanager

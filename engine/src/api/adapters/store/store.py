@@ -24,6 +24,13 @@ __all__ = ["TortoiseStore", "open_store"]
 T = TypeVar("T")
 OnCommit = Callable[[Sequence[RunChanged]], None]
 
+EXISTS_POSTGRES = (
+    "SELECT 1 FROM pg_tables WHERE tablename = 'tortoise_migrations' AND schemaname = ANY(current_schemas(false))"
+)
+EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tortoise_migrations'"
+"""Whether the database has Tortoise's record of migrations."""
+_APPLIED = "SELECT name FROM tortoise_migrations ORDER BY applied_at, name"
+
 MAX_RETRIES = 3
 MAX_CACHED_HEADS = 1_000
 _inside_body: contextvars.ContextVar[bool] = contextvars.ContextVar("inside a body of the store", default=False)
@@ -60,6 +67,16 @@ class TortoiseStore:
         if not self._dialect.versioned:
             return None
         return await _translate_errors(self._data_version())
+
+    async def applied_migrations(self) -> list[str]:
+        """Return the names of the applied migrations, the first one first. Raises `StoreUnavailable`."""
+
+        async def read() -> list[str]:
+            async with self._dialect.reading() as session:
+                exists = await session.fetch(EXISTS_POSTGRES if self._dialect.numbered else EXISTS_SQLITE, ())
+                return [str(row[0]) for row in await session.fetch(_APPLIED, ())] if exists else []
+
+        return await self._run_shielded(read)
 
     async def _data_version(self) -> int:
         async with self._dialect.reading() as session:

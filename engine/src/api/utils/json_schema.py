@@ -6,9 +6,13 @@ arguments anyway.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
@@ -30,6 +34,8 @@ MAX_SCHEMA_VALUES = 5_000
 MAX_STEPS = 60_000
 """Steps of one check: about 0.3 s, or 1.5 s if most of them find an error that an alternative keeps."""
 MAX_PATTERN = 1_000
+MAX_KNOWN = 16_384
+"""Characters of a schema that is remembered as valid."""
 
 _REFERENCE_STEPS = 3
 _MEMBERS_PER_STEP = 20
@@ -60,36 +66,66 @@ class CompiledSchema:
             raise SchemaUnusable(f"longer than {MAX_SCHEMA} characters")
         if count_values(schema, MAX_SCHEMA_VALUES) > MAX_SCHEMA_VALUES:
             raise SchemaUnusable(f"more than {MAX_SCHEMA_VALUES} values")
-        draft = validator_for(schema, default=Draft202012Validator)
-        draft.check_schema(schema)
-        self._steps = 0
-        ours = self._keywords(draft.VALIDATORS, "patternProperties" in text)
-        bounded = extend(draft, ours)  # type: ignore[no-untyped-call]
+        draft = _check_known(text) if len(text) <= MAX_KNOWN else _check(schema)
+        bounded = _bounded_validator(draft, "patternProperties" in text)
         self._validator: Validator = bounded(schema, registry=Registry())
 
     def errors(self, value: JsonObject, limit: int) -> list[ValidationError]:
         """Return the first errors. Raises `SchemaTooCostly`, `RecursionError` or referencing's `Unresolvable`."""
-        self._steps = 0
-        return list(islice(self._validator.iter_errors(value), limit))
+        counting = _steps.set(_Steps())
+        try:
+            return list(islice(self._validator.iter_errors(value), limit))
+        finally:
+            _steps.reset(counting)
 
-    def _keywords(self, known: Mapping[str, Keyword], name_patterns: bool) -> dict[str, Keyword]:
-        """Return replacements for the keywords that a schema could use to block the process."""
-        ours: dict[str, Keyword] = {**known, "uniqueItems": _unique_items, "pattern": _pattern}
-        if name_patterns:
-            ours |= dict.fromkeys(_NAME_PATTERNS & known.keys(), _unchecked)
-        return {name: self._counted(name, keyword) for name, keyword in ours.items()}
 
-    def _counted(self, name: str, keyword: Keyword) -> Keyword:
-        cost = _REFERENCE_STEPS if name in _REFERENCES else 1
+def _check(schema: JsonObject) -> type[Validator]:
+    """Return the schema's draft. Raises jsonschema's `SchemaError` if the schema is invalid."""
+    draft: type[Validator] = validator_for(schema, default=Draft202012Validator)
+    draft.check_schema(schema)
+    return draft
 
-        def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-            """Count the step, and the members that it goes through each time: names, alternatives, constants."""
-            self._steps += cost + (len(value) // _MEMBERS_PER_STEP if isinstance(value, list | dict) else 0)
-            if self._steps > MAX_STEPS:
-                raise SchemaTooCostly(f"more than {MAX_STEPS} steps")
-            yield from keyword(validator, value, instance, schema) or ()
 
-        return check
+@lru_cache(maxsize=256)
+def _check_known(text: str) -> type[Validator]:
+    """Check a schema once: its tool's first call compiles it again."""
+    return _check(orjson.loads(text))
+
+
+@cache
+def _bounded_validator(draft: type[Validator], name_patterns: bool) -> type[Validator]:
+    """Replace the keywords of a draft that a schema could use to block the process. Takes a millisecond."""
+    known: Mapping[str, Keyword] = draft.VALIDATORS
+    ours: dict[str, Keyword] = {**known, "uniqueItems": _unique_items, "pattern": _pattern}
+    if name_patterns:
+        ours |= dict.fromkeys(_NAME_PATTERNS & known.keys(), _unchecked)
+    counted = {name: _counted(name, keyword) for name, keyword in ours.items()}
+    bounded: type[Validator] = extend(draft, counted)  # type: ignore[no-untyped-call]
+    return bounded
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The steps of one check."""
+
+    taken: int = 0
+
+
+_steps: ContextVar[_Steps] = ContextVar("steps of a schema's check")
+
+
+def _counted(name: str, keyword: Keyword) -> Keyword:
+    cost = _REFERENCE_STEPS if name in _REFERENCES else 1
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        """Count the step, and the members that it goes through each time: names, alternatives, constants."""
+        steps = _steps.get()
+        steps.taken += cost + (len(value) // _MEMBERS_PER_STEP if isinstance(value, list | dict) else 0)
+        if steps.taken > MAX_STEPS:
+            raise SchemaTooCostly(f"more than {MAX_STEPS} steps")
+        yield from keyword(validator, value, instance, schema) or ()
+
+    return check
 
 
 def count_values(value: Json, limit: int) -> int:

@@ -11,7 +11,7 @@ from src.api.adapters.store.migrations import migrate
 from src.api.adapters.store.store import TortoiseStore, open_store
 from tests.support.counting_process import CountingProcess
 from tests.support.secret_namespace import SecretNamespace, create_secret_namespace
-from tests.support.services import Cluster, PostgresServer
+from tests.support.services import Cluster, PostgresServer, database_name
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def migrated_postgres(postgres_server: PostgresServer) -> str:
     """Return the name of a migrated template database."""
     url = postgres_server.create_database()
     asyncio.run(migrate(url))
-    return url.rpartition("/")[2]
+    return database_name(url)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Engines in the test process, on SQLite and PostgreSQL."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from src.api.adapters.store.migrations import migrate
 from src.api.config.settings import Settings
 from tests.support.app import RunningApp, make_settings, register_client, run_app
 from tests.support.chat_script import CHAT_SCRIPT
@@ -18,15 +16,6 @@ from tests.support.mailbox import Mailbox, open_mailbox
 from tests.support.model_host import Host
 from tests.support.model_script import Rule, Script
 from tests.support.scripted_model import ScriptedModel, scripted_model_in_thread
-from tests.support.services import PostgresServer
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database, used as a template."""
-    url = postgres_server.create_database()
-    asyncio.run(migrate(url))
-    return url.rpartition("/")[2]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

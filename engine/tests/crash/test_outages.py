@@ -18,7 +18,7 @@ from tests.support.crash_script import SLOW_REQUEST, SLOW_TEXT, change_request
 from tests.support.engines import EngineFactory
 from tests.support.reducer import reduce
 from tests.support.scripted_model import ScriptedModel
-from tests.support.services import UnavailableError
+from tests.support.services import UnavailableError, database_name
 from tests.support.site import Site
 from tests.support.tcp_proxy import open_tcp_proxy
 from tests.support.waiting import PATIENCE, wait_until
@@ -52,7 +52,7 @@ def breakable(
             pytest.fail(str(error))
         database = direct.create_database()
         asyncio.run(migrate(database))
-        name = database.rpartition("/")[2]
+        name = database_name(database)
         url = f"{proxied.url.rpartition('/')[0]}/{name}"
         engines = [
             engine_factory.replica(

@@ -95,7 +95,7 @@ async def run_app(settings: Settings) -> AsyncIterator[RunningApp]:
 
     Without a tool server, its first message does not wait for the list of tools.
     """
-    _cheapen_password_hashes()
+    cheapen_password_hashes()
     await _copy_migrated_database(settings)
     app = create_application(settings)
     _share_routes(app, settings.api_v1_str)
@@ -107,7 +107,7 @@ async def run_app(settings: Settings) -> AsyncIterator[RunningApp]:
 
 
 @cache
-def _cheapen_password_hashes() -> None:
+def cheapen_password_hashes() -> None:
     """Let Argon2 use little memory and one pass in this process: with production's costs it takes half of a test."""
     Argon2Hasher.__init__.__defaults__ = (1, 64, 1, 32, 16, Argon2Type.ID)
 

@@ -37,7 +37,7 @@ _CHANGE: Schema = {
     "additionalProperties": False,
 }
 _ANYTHING: Schema = {"type": "object"}
-_SCHEMAS: dict[str, Schema] = {
+SCHEMAS: dict[str, Schema] = {
     "read_thing": {"type": "object", "properties": {"name": _TEXT}},
     "slow_read": {"type": "object", "properties": {key: {"type": "integer"} for key in ("ms", "steps", "together")}},
     "change_thing": _CHANGE,
@@ -73,8 +73,8 @@ class CountingTools:
 
     def restore(self) -> None:
         """Restore the original tool list."""
-        self._hints = {name: _hints(name) for name in _SCHEMAS}
-        self._schemas = dict(_SCHEMAS)
+        self._hints = {name: _hints(name) for name in SCHEMAS}
+        self._schemas = dict(SCHEMAS)
 
     def change_list(self, hints: Mapping[str, dict[str, bool]], schemas: Mapping[str, Schema]) -> None:
         self._hints.update(hints)

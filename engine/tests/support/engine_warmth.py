@@ -4,6 +4,7 @@ import importlib
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
@@ -11,7 +12,11 @@ from starlette.routing import BaseRoute
 from src.api import asgi
 from src.api.adapters.model import host
 from src.api.adapters.tools import http_link
-from tests.support.app import make_settings
+from src.api.agent import graph
+from src.api.schemas.base import JsonObject
+from src.api.utils.json_schema import CompiledSchema
+from tests.support import counting_tools
+from tests.support.app import cheapen_password_hashes, make_settings
 from tests.support.services import PROJECT
 
 __all__ = ["analyse_routes", "warm_up"]
@@ -22,7 +27,6 @@ MODULES = (
     "src.api.adapters.checkpoints_postgres",
     "src.api.adapters.model.selection",
     "src.api.adapters.tools.mcp",
-    "src.api.agent.graph",
     "src.api.services.accounts.auth",
     "src.api.services.runs.executor",
     "langgraph.checkpoint.sqlite.aio",
@@ -40,11 +44,15 @@ MODULES = (
 
 
 def warm_up() -> None:
-    """Import what an engine imports late, read the certificate store, and analyse the routes."""
+    """Import what an engine imports late, read the certificate store and sources, and analyse schemas and routes."""
+    cheapen_password_hashes()
     for module in MODULES:
         importlib.import_module(module)
     for create_context in (http_link.tls_context, host.tls_context):
         create_context()
+    graph.build_graph(None)
+    for schema in counting_tools.SCHEMAS.values():
+        CompiledSchema(cast(JsonObject, schema))
     analyse_routes()
 
 

@@ -16,7 +16,7 @@ import httpx
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.loopback import loopback
 from tests.support.pooled_process import PooledPopen
-from tests.support.ports import free_port
+from tests.support.ports import accepts, free_port
 from tests.support.services import PROJECT, PostgresServer
 from tests.support.waiting import PATIENCE
 
@@ -96,6 +96,8 @@ class EngineProcess:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
     def _answers(self) -> bool:
+        if not accepts(self.port):
+            return False
         try:
             with loopback() as http:
                 return http.get(f"{self.url}/health", timeout=30).status_code == 200

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from random import SystemRandom
 
-__all__ = ["free_port", "free_ports"]
+__all__ = ["accepts", "free_port", "free_ports"]
 
 PORTS = range(15_000, 30_000)
 """Below the range that operating systems use for outgoing connections."""
@@ -41,6 +41,15 @@ class _Reservations:
 def _reservations() -> _Reservations:
     path = Path(tempfile.gettempdir()) / f"skyflo-ports-{os.getuid()}"
     return _Reservations(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def accepts(port: int) -> bool:
+    """Return whether something listens on this port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from src.api.agent import prompts
 from src.api.agent.context import CompactionState, RunContext
 from src.api.agent.graph import Graph, steps
-from src.api.ports import Model
+from src.api.ports import Model, Reader
 from src.api.schemas.records import Conversation, Run, User
 from src.api.schemas.states import ENDED
 from src.api.services.access import Role
@@ -84,9 +84,8 @@ class RunExecutor:
 
     async def _build_context(self, lease: Lease, run: Run) -> RunContext:
         choice = await self.load_model()
-        infra, may_change = self.dependencies.infra, await self._may_change(run)
-        conversation = await infra.store.read(lambda reader: reader.get(Conversation, id=run.conversation_id))
-        toolsets = read_toolsets(conversation.metadata) if conversation is not None else frozenset()
+        infra = self.dependencies.infra
+        may_change, toolsets = await infra.store.read(lambda reader: _read_rights(reader, run))
         offer = await offer_tools(infra.tools, toolsets, infra.limits.tool_budget, may_change=may_change)
         return RunContext(
             lease=lease,
@@ -109,11 +108,15 @@ class RunExecutor:
             on_model_output=_ignore_output if self.titles is None else partial(self.titles.start, lease),
         )
 
-    async def _may_change(self, run: Run) -> bool:
-        if run.user_id == LOCAL_ADMIN.id:
-            return True
-        user = await self.dependencies.infra.store.read(lambda reader: reader.get(User, id=run.user_id))
-        return user is not None and user.is_active and Role(user.role).at_least(Role.MEMBER)
+
+async def _read_rights(reader: Reader, run: Run) -> tuple[bool, frozenset[str]]:
+    """Return whether the run may change anything, and the toolsets that its conversation has chosen."""
+    may_change = run.user_id == LOCAL_ADMIN.id
+    if not may_change:
+        user = await reader.get(User, id=run.user_id)
+        may_change = user is not None and user.is_active and Role(user.role).at_least(Role.MEMBER)
+    conversation = await reader.get(Conversation, id=run.conversation_id)
+    return may_change, read_toolsets(conversation.metadata) if conversation is not None else frozenset()
 
 
 def _ignore_output() -> None:

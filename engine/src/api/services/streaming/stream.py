@@ -192,7 +192,10 @@ class _StreamReader:
         return await self._merge(tail, final, now)
 
     async def _merge(self, tail: Tail, final: Event | None, now: int) -> list[StreamItem]:
-        buffered = await self._bus.buffered(self._merger.run_id, self._merger.n, self._merger.end)
+        # A run without an event has streamed nothing.
+        buffered = (
+            await self._bus.buffered(self._merger.run_id, self._merger.n, self._merger.end) if tail.journal else ()
+        )
         return self._merge_tail(tail, buffered, final, now, is_complete=len(tail.events) < PAGE)
 
     def _merge_tail(

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib.util import find_spec
+from importlib import import_module
 from itertools import takewhile
 from pkgutil import iter_modules
 from typing import Any, TypeVar
@@ -84,9 +84,7 @@ async def list_applied(url: str) -> list[str]:
 
 def missing_from(applied: Collection[str]) -> list[str]:
     """List the migrations of this version that are not among the applied ones, without importing them."""
-    package = find_spec(MIGRATIONS)
-    folders = (package.submodule_search_locations if package else None) or ()
-    known = sorted(module.name for module in iter_modules(folders))
+    known = sorted(module.name for module in iter_modules(import_module(MIGRATIONS).__path__))
     return [name for name in known if name not in applied]
 
 

@@ -1,9 +1,8 @@
 """Stream the events of a run to any number of clients, which may disconnect and come back.
 
 Journal events come from the database, or from the transaction that committed them in this process; deltas from the bus
-and its live buffer; `merge.py` joins the two. A stream
-ends with the last event of a run that rests, or with an `error` event. A client that has the run's last event already
-gets it once more, without an id.
+and its live buffer; `merge.py` joins the two. A stream ends with the last event of a run that rests, or with an `error`
+event. A client that has the run's last event already gets it once more, without an id.
 """
 
 import logging

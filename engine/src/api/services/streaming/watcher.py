@@ -53,8 +53,8 @@ class RunSubscription:
     """Buffer one subscriber's signals until it takes them.
 
     At most `bound` signals are kept; on overflow a single `RunChanged` replaces them. They keep up to `MAX_ADDED`
-    characters of events and leave the rest to the database. With
-    `changes_only`, only `RunChanged` is kept, without events.
+    characters of events and leave the rest to the database. With `changes_only`, only `RunChanged` is kept, and none
+    of its events.
     """
 
     def __init__(self, run_id: str, clock: Clock, *, changes_only: bool, bound: int = 1000) -> None:

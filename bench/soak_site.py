@@ -16,6 +16,7 @@ from tests.support.breakable import BreakableService, breakable_postgres, breaka
 from tests.support.counting_process import GRANT_KEY, TOKEN, CountingProcess
 from tests.support.model_script import Call, Reply, Rule, Script, Step, When
 from tests.support.ports import free_port
+from tests.support.services import database_name
 from tests.support.tcp_proxy import TcpProxy, open_tcp_proxy
 
 __all__ = ["Engine", "SoakSite", "open_site"]
@@ -152,7 +153,7 @@ def open_site() -> Iterator[SoakSite]:
         redis, redis_server = stack.enter_context(breakable_redis())
         database = direct.create_database()
         asyncio.run(migrate(database))
-        through = f"{proxied.url.rpartition('/')[0]}/{database.rpartition('/')[2]}"
+        through = f"{proxied.url.rpartition('/')[0]}/{database_name(database)}"
         engines: list[Engine] = []
         for number in range(ENGINES):
             folder, port = harness.new_folder(), free_port()

@@ -5,11 +5,11 @@ import json
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
+from tests.support.ports import accepts
 from tests.support.services import PROJECT, UnavailableError
 from tests.support.waiting import PATIENCE
 
@@ -52,11 +52,7 @@ def _run(command: list[str], package: str) -> None:
 def wait_for_port(port: int, what: str) -> None:
     """Wait until a process listens on the port."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"{what} did not start") from error
-            time.sleep(0.05)
+    while not accepts(port):
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"{what} did not start")
+        time.sleep(0.05)

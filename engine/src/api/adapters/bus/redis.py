@@ -147,7 +147,9 @@ class RedisBus:
             on_change()
 
     async def publish(self, signal: Delta | EphemeralEvent) -> None:
-        self._enqueue(signal)
+        urgent = _is_urgent(signal)
+        self._local.deliver(signal, 0.0 if urgent else self._pause)
+        self._push(signal, urgent=urgent)
 
     @asynccontextmanager
     async def listen(self, run_id: str, on_signal: Callable[[Signal], None]) -> AsyncIterator[None]:
@@ -215,11 +217,6 @@ class RedisBus:
                 await self._client.ping()
         except CONNECTION_ERRORS as error:
             raise BusUnavailable("Redis does not answer. Check that it runs, and REDIS_URL.") from error
-
-    def _enqueue(self, signal: Signal) -> None:
-        urgent = _is_urgent(signal)
-        self._local.deliver(signal, 0.0 if urgent else self._pause)
-        self._push(signal, urgent=urgent)
 
     def _push(self, signal: Signal | QueuedRun, *, urgent: bool) -> None:
         if self._up and len(self._queue) < QUEUE:

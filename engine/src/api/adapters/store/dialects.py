@@ -44,6 +44,8 @@ class Dialect(Protocol):
     clock: str | None
     """The expression of the database's clock, in ms; None if this process's clock is used."""
     versioned: bool
+    has_migrations: str
+    """A query for whether the database has Tortoise's record of migrations: one row, or none."""
 
     def transaction(self, upkeep: bool) -> AbstractAsyncContextManager[Session]:
         """Open a transaction. Leaving the block without a commit rolls it back."""
@@ -76,6 +78,9 @@ class PostgresDialect:
     numbered = True
     clock: str | None = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     versioned = False
+    has_migrations = (
+        "SELECT 1 FROM pg_tables WHERE tablename = 'tortoise_migrations' AND schemaname = ANY(current_schemas(false))"
+    )
 
     def __init__(self, clients: dict[str, AsyncpgDBClient], *, pooled: bool) -> None:
         self._clients = clients
@@ -144,6 +149,7 @@ class SqliteDialect:
     numbered = False
     clock: str | None = None
     versioned = True
+    has_migrations = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tortoise_migrations'"
 
     def __init__(self, clients: dict[str, SqliteClient]) -> None:
         self._clients = clients

@@ -17,10 +17,11 @@ from tortoise.migrations.schema_editor import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 from tortoise.transactions import in_transaction
 
+from src.api.adapters.store.dialects import PostgresDialect, SqliteDialect
 from src.api.adapters.store.errors import DRIVER_ERRORS, translate_error
 from src.api.adapters.store.migration_state import create_state
 from src.api.adapters.store.sqlite_rebuild import IndexPreservingSqliteEditor
-from src.api.adapters.store.store import EXISTS_POSTGRES, EXISTS_SQLITE, open_store
+from src.api.adapters.store.store import open_store
 from src.api.config.database import APP, MIGRATIONS, is_postgres, sqlite_path, tortoise_config
 from src.api.utils.file_lock import locked
 
@@ -42,7 +43,7 @@ async def migrate(url: str) -> list[str]:
     """
 
     async def run(executor: "_Executor") -> list[str]:
-        names = await executor.missing()
+        names = missing_from(await executor.applied())
         await executor.migrate(direction="forward")
         return names
 
@@ -100,8 +101,8 @@ class _Recorder(MigrationRecorder):
         )
 
     async def applied_migrations(self) -> list[MigrationKey]:
-        postgres = self.connection.capabilities.dialect == "postgres"
-        _, found = await self.connection.execute_query(EXISTS_POSTGRES if postgres else EXISTS_SQLITE)
+        dialect = PostgresDialect if self.connection.capabilities.dialect == "postgres" else SqliteDialect
+        _, found = await self.connection.execute_query(dialect.has_migrations)
         return await super().applied_migrations() if found else []
 
 
@@ -123,9 +124,6 @@ class _Executor(MigrationExecutor):
                     raise ValueError(f"the migration {key.name} was applied, but its file is missing")
                 await migration.apply(state, dry_run=True, schema_editor=None)
         return state
-
-    async def missing(self) -> list[str]:
-        return [step.migration.name for step in await self.plan()]
 
     async def applied(self) -> list[str]:
         return [key.name for key in await self.recorder.applied_migrations()]

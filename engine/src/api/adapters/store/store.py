@@ -24,11 +24,6 @@ __all__ = ["TortoiseStore", "open_store"]
 T = TypeVar("T")
 OnCommit = Callable[[Sequence[RunChanged]], None]
 
-EXISTS_POSTGRES = (
-    "SELECT 1 FROM pg_tables WHERE tablename = 'tortoise_migrations' AND schemaname = ANY(current_schemas(false))"
-)
-EXISTS_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tortoise_migrations'"
-"""Whether the database has Tortoise's record of migrations."""
 _APPLIED = "SELECT name FROM tortoise_migrations ORDER BY applied_at, name"
 
 MAX_RETRIES = 3
@@ -73,7 +68,7 @@ class TortoiseStore:
 
         async def read() -> list[str]:
             async with self._dialect.reading() as session:
-                exists = await session.fetch(EXISTS_POSTGRES if self._dialect.numbered else EXISTS_SQLITE, ())
+                exists = await session.fetch(self._dialect.has_migrations, ())
                 return [str(row[0]) for row in await session.fetch(_APPLIED, ())] if exists else []
 
         return await self._run_shielded(read)

@@ -24,9 +24,6 @@ __all__ = ["TortoiseReader", "TortoiseTransaction"]
 
 R = TypeVar("R", bound=Record)
 
-_UNKNOWN: Mapping[str, Assign] = MappingProxyType({"journal": None})
-"""The values of a row that was inserted: nobody can have read what was before it."""
-
 
 @dataclass(slots=True)
 class _TouchedRun:
@@ -39,8 +36,9 @@ class _TouchedRun:
     after: int | None = None
     events: list[JournalEvent] = field(default_factory=list)
 
-    def record(self, run: Run, values: Mapping[str, Assign]) -> None:
-        if self.run is None:
+    def record(self, run: Run, values: Mapping[str, Assign] | None) -> None:
+        """Keep the row as it is after its change by `values`, or after it was inserted."""
+        if self.run is None and values is not None:
             self.after = _journal_before(run, values)
         self.run = run
 
@@ -224,7 +222,7 @@ class TortoiseTransaction(TortoiseReader):
         rows = await self._run((f"SELECT {self._server_clock}", []))
         return int(rows[0][0])
 
-    def _record_run(self, row: Record, values: Mapping[str, Assign] = _UNKNOWN) -> None:
+    def _record_run(self, row: Record, values: Mapping[str, Assign] | None = None) -> None:
         run_id = row.id if isinstance(row, Run) else getattr(row, "run_id", None)
         if run_id is None:
             return
